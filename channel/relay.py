@@ -1,0 +1,253 @@
+"""`clari-channel`: a simulated link as a process between sender and receiver.
+
+Over sockets, on the wall clock (packets come in at --bind and go out to --connect):
+
+    clari-channel --bind tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556 --preset satellite-geo --seed 1
+
+In a pipe of packets of one size, in virtual time and as fast as possible:
+
+    clari-tx --in a.wav --out - | clari-channel --in - --out - --packet-bytes 33 --packet-s 0.96 --preset hf | clari-rx --in -
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from channel.presets import preset, preset_table
+from channel.simulator import ChannelConfig, Simulator
+from channel.transit import Transit
+from stream.clock import Clock
+from stream.errors import EXIT_CODES_HELP, FileError, LinkError, UsageError, run_command
+from stream.link import LARGEST_PACKET_BYTES, PacketFile, ZmqLink, open_packets
+
+NAME = "clari-channel"
+REPORT_SCHEMA_VERSION = 1
+BIND = "tcp://127.0.0.1:5555"
+CONNECT = "tcp://127.0.0.1:5556"
+LONGEST_POLL_S = 1.0
+DRAIN_S = 1.0  # at the end, for the receiver to take what has arrived
+
+
+def relay_sockets(transit: Transit, source: ZmqLink, clock: Clock, idle_exit_s: float) -> None:
+    """Relay until `idle_exit_s` seconds of the clock pass without a packet in or out, once one came; for ever if 0."""
+    active_s = math.inf
+    while True:
+        now_s = clock.now_s()
+        if transit.forward(now_s):
+            active_s = now_s
+        until_s = min(transit.next_s, active_s + (idle_exit_s or math.inf))
+        packet = source.receive(min((until_s - now_s) / clock.speed, LONGEST_POLL_S))
+        now_s = clock.now_s()
+        if packet is not None:
+            active_s = now_s
+            transit.accept(now_s, packet)
+        elif idle_exit_s > 0 and not transit.in_flight and now_s - active_s >= idle_exit_s:
+            return
+
+
+def relay_stream(transit: Transit, source: BinaryIO, packet_bytes: int, packet_s: float) -> None:
+    """Relay packets that stand back to back in `source`; packet k is offered at k * `packet_s`.
+
+    Raises:
+        FileError: there is no packet at all.
+        LinkError: the last packet is incomplete; those before it have been relayed.
+    """
+    count = 0
+    while len(packet := source.read(packet_bytes)) == packet_bytes:
+        transit.accept(count * packet_s, packet)
+        count += 1
+        transit.forward(count * packet_s)  # no later packet can arrive before that
+    transit.forward(math.inf)
+    if packet:
+        raise LinkError(
+            f"the input ends after {len(packet)} of {packet_bytes} bytes; give --packet-bytes as the sender's profile has it"
+        )
+    if not count:
+        raise FileError("the input holds no packets; give what clari-tx --out wrote")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = _Parser(
+        prog=NAME,
+        description="Simulate a narrow, bad link between clari-tx and clari-rx. SIGINT and SIGTERM are its normal end.",
+        epilog=EXIT_CODES_HELP,
+    )
+    parser.add_argument("--preset", default="clean", help="named link (default: %(default)s)")
+    parser.add_argument("--list-presets", action="store_true", help="print the named links and exit")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed and the same packets give the same damage (default: 0)")
+    link = parser.add_argument_group("link", "each replaces one value of the preset")
+    link.add_argument("--bit-rate", type=float, metavar="BPS", help="bit rate; 0: no limit")
+    link.add_argument("--delay-s", type=float, metavar="S", help="propagation delay")
+    link.add_argument("--jitter-s", type=float, metavar="S", help="mean extra delay")
+    link.add_argument("--loss", type=float, metavar="SHARE", help="share of packets lost, 0 to 1")
+    link.add_argument("--burst-s", type=float, metavar="S", help="mean duration of a bad period; 0: independent losses")
+    link.add_argument("--ber", type=float, metavar="SHARE", help="bit errors per bit, 0 to 0.5")
+    link.add_argument("--duplicate", type=float, metavar="SHARE", help="share of packets that arrive twice, 0 to 1")
+    sockets = parser.add_argument_group("sockets")
+    sockets.add_argument("--bind", metavar="ENDPOINT", help=f"where clari-tx connects to (default: {BIND})")
+    sockets.add_argument("--connect", metavar="ENDPOINT", help=f"where clari-rx is bound (default: {CONNECT})")
+    sockets.add_argument("--speed", type=float, default=1.0, help="clock factor; give all processes the same (default: 1)")
+    sockets.add_argument(
+        "--idle-exit-s", type=float, default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
+    )
+    pipe = parser.add_argument_group("pipe", "instead of sockets")
+    pipe.add_argument("--in", dest="source", metavar="FILE", help="packets back to back; - is stdin")
+    pipe.add_argument("--out", dest="sink", metavar="FILE", help="those that arrive; - is stdout")
+    pipe.add_argument("--packet-bytes", type=int, metavar="N", help="size of every packet")
+    pipe.add_argument("--packet-s", type=float, metavar="S", help="seconds between packets")
+    parser.add_argument("--report", metavar="FILE", help="write what happened as JSON; - is stdout")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def channel_config(args: argparse.Namespace) -> ChannelConfig:
+    """The preset's link with the values that the options replace.
+
+    Raises:
+        UsageError: no such preset, or a value out of range.
+    """
+    named = {"delay_s": args.delay_s, "jitter_s": args.jitter_s, "loss_rate": args.loss, "mean_burst_s": args.burst_s}
+    named |= {"ber": args.ber, "duplicate_rate": args.duplicate}
+    try:
+        config = replace(preset(args.preset).config, **{name: value for name, value in named.items() if value is not None})
+        return config if args.bit_rate is None else replace(config, bit_rate_bps=args.bit_rate or None)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def check_usage(args: argparse.Namespace) -> None:
+    """Raise UsageError for options that are out of range or do not fit together."""
+    if args.seed < 0:
+        raise UsageError(f"--seed is {args.seed}; give 0 or more")
+    if not (math.isfinite(args.speed) and args.speed > 0):
+        raise UsageError(f"--speed is {args.speed}; give a factor above 0")
+    if not (math.isfinite(args.idle_exit_s) and args.idle_exit_s >= 0):
+        raise UsageError(f"--idle-exit-s is {args.idle_exit_s}; give seconds, 0 or more")
+    pipe = (args.source, args.sink, args.packet_bytes, args.packet_s)
+    if all(option is None for option in pipe):
+        return
+    if any(option is None for option in pipe):
+        raise UsageError("a pipe needs all of --in, --out, --packet-bytes and --packet-s")
+    if args.bind or args.connect:
+        raise UsageError("--bind and --connect are for sockets, --in and --out for a pipe; give one pair")
+    if args.source == args.sink != "-":
+        raise UsageError("--in and --out are the same file; give another --out")
+    if not 1 <= args.packet_bytes <= LARGEST_PACKET_BYTES:
+        raise UsageError(f"--packet-bytes is {args.packet_bytes}; give 1 to {LARGEST_PACKET_BYTES}")
+    if not (math.isfinite(args.packet_s) and args.packet_s > 0):
+        raise UsageError(f"--packet-s is {args.packet_s}; give seconds above 0")
+    if args.sink == "-" and args.report == "-":
+        raise UsageError("--out and --report cannot both be stdout; give one a file")
+
+
+def report_fields(args: argparse.Namespace, config: ChannelConfig, simulator: Simulator, transit: Transit) -> dict[str, object]:
+    """What --report writes."""
+    return {
+        "schema_version": REPORT_SCHEMA_VERSION,
+        "preset": args.preset,
+        "seed": args.seed,
+        "config": asdict(config),
+        "packets": asdict(simulator.report()),
+        "refused": transit.refused,
+        "in_flight": transit.in_flight,
+    }
+
+
+def summary(simulator: Simulator, transit: Transit) -> str:
+    """What happened, in one line."""
+    report = simulator.report()
+    return (
+        f"{report.offered} packets, {report.lost} lost, {report.queue_dropped} dropped by the queue, "
+        f"{report.damaged} damaged ({report.bit_errors} bits), {report.duplicated} duplicated, "
+        f"{transit.refused} not taken by the receiver, {transit.in_flight} under way"
+    )
+
+
+def run_channel(args: argparse.Namespace) -> int:
+    """Build the link, relay until the end or a signal, tell what happened."""
+    check_usage(args)
+    config = channel_config(args)
+    simulator = Simulator(config, args.seed)
+    with (
+        _open_source(args) as source,
+        closing(PacketFile(args.sink) if args.sink else ZmqLink.sender(args.connect or CONNECT)) as sink,
+    ):
+        transit = Transit(simulator, sink.send)
+        try:
+            if isinstance(source, ZmqLink):
+                relay_sockets(transit, source, Clock(args.speed), args.idle_exit_s)
+            else:
+                relay_stream(transit, source, args.packet_bytes, args.packet_s)
+        except KeyboardInterrupt:
+            pass  # the normal end of a process that would run for ever
+        finally:
+            transit.refused += sink.drain(DRAIN_S)
+            print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
+            if args.report:
+                _write_report(args.report, report_fields(args, config, simulator, transit))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `clari-channel`; returns the exit code."""
+
+    def command() -> int:
+        args = build_parser().parse_args(argv)
+        if args.list_presets:
+            print(preset_table())
+            return 0
+        with _signals_interrupt():
+            return run_channel(args)
+
+    return run_command(NAME, command)
+
+
+def _open_source(args: argparse.Namespace) -> AbstractContextManager[ZmqLink | BinaryIO]:
+    if args.source:
+        packets = open_packets(args.source)
+        return nullcontext(packets) if args.source == "-" else packets  # stdin is not ours to close
+    return ZmqLink.receiver(args.bind or BIND)
+
+
+def _write_report(path: str, fields: dict[str, object]) -> None:
+    text = json.dumps(fields, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --report") from None
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM as well as SIGINT raise KeyboardInterrupt, even in a background job, where a shell has SIGINT ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread of a process gets signals
+        return
+    former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

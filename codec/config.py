@@ -1,0 +1,167 @@
+"""Every number of an experiment, as frozen dataclasses read from one small TOML file.
+
+Defaults stand here with their reason; a TOML file in `configs/` holds what a published experiment changes. Unknown
+keys are errors, and the whole configuration is written into every run folder and every checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SAMPLE_RATE_HZ = 16_000
+HOP_SAMPLES = 160  # one mel frame: 100 Hz
+MEL_FRAMES_PER_CODE = 8  # one code frame: 12.5 Hz
+SAMPLES_PER_FRAME = HOP_SAMPLES * MEL_FRAMES_PER_CODE
+CODE_DIMENSIONS = 8
+CODE_LEVELS = 4
+BITS_PER_FRAME = 16
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and the cure."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The codec. Widths and block counts are listed from 50 Hz over 25 Hz to 12.5 Hz for the encoder, and back for
+    the decoder: a block at 12.5 Hz costs a quarter of one at 50 Hz, so width goes where it is cheap."""
+
+    mels: int = 80
+    look_ahead_frames: int = 8  # mel frames of 10 ms that the encoder hears before it decides: phone ends decide phones
+    encoder_widths: tuple[int, ...] = (192, 256, 384)
+    encoder_blocks: tuple[int, ...] = (2, 3, 4)
+    decoder_widths: tuple[int, ...] = (384, 256, 192)
+    decoder_blocks: tuple[int, ...] = (5, 3, 2)
+    kernel: int = 7
+    expansion: int = 3
+    vocoder_width: int = 256
+    vocoder_blocks: int = 6
+
+
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """The phone recogniser whose hidden layers and posteriors judge decoded speech in training."""
+
+    width: int = 256
+    blocks: int = 8
+    kernel: int = 11  # 8 blocks of 11 frames at 25 Hz hear 3.2 s
+    expansion: int = 3
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which speech a step hears and what happens to it."""
+
+    corpora: tuple[str, ...] = ("runs/corpus-real", "runs/corpus-synthetic")
+    shares: tuple[float, ...] = (0.75, 0.25)  # of the crops; real speech is what the codec is for
+    noise: str = "runs/noise"
+    crop_s: float = 2.56
+    batch_s: float = 72.0  # seconds of speech per step
+    speed: tuple[float, float] = (0.85, 1.18)  # resampling: pitch, formants and rate together, a new voice from an old
+    level_db: tuple[float, float] = (-26.0, 5.0)  # mean and deviation of the active speech level in dBFS
+    noise_share: float = 0.3  # of the crops
+    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the objectives; 0 switches one off (it is still logged where it costs nothing)."""
+
+    mel: float = 1.0
+    recognizer: float = 0.7  # relative L1 over the recogniser's hidden layers + posterior_kl * KL
+    posterior_kl: float = 0.3
+    stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
+    vocoder_mel: float = 1.0
+    frame_phones: float = 0.5  # recogniser: frame classification where phone times are known
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a run steps, saves and stops."""
+
+    task: str = "codec"  # recognizer | codec | vocoder
+    steps: int = 8000
+    learning_rate: float = 8e-4
+    warmup_steps: int = 200
+    final_rate_share: float = 0.02  # cosine decay down to this share of the rate
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    average_decay: float = 0.999  # exponential average of the weights; the average is what ships
+    lost_burst_share: float = 0.3  # of the crops lose bursts of frames, so that the decoder learns to conceal
+    lost_burst_frames: tuple[int, int] = (1, 12)
+    recognizer: str = "runs/recognizer"  # run folder of the frozen recogniser
+    initial: str = ""  # run folder whose weights start this run
+    autocast: str = "auto"  # auto: bfloat16 where a measured matrix product is faster in it, else float32
+    threads: int = 0  # 0: every core
+    seed: int = 1
+    log_every: int = 20
+    save_every: int = 200
+    picture_every: int = 1000
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def _section(kind: type, values: dict[str, Any], where: str) -> Any:
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(known)}")
+    converted = {}
+    for name, value in values.items():
+        default = known[name].default
+        if isinstance(default, tuple):
+            if not isinstance(value, list | tuple):
+                raise ConfigError(f"{where}: {name} must be a list, like {list(default)}")
+            value = tuple(value)
+        elif isinstance(default, float) and type(value) is int:
+            value = float(value)
+        elif type(value) is not type(default):
+            raise ConfigError(f"{where}: {name} must be a {type(default).__name__}, like {default!r}")
+        converted[name] = value
+    return kind(**converted)
+
+
+def config_from_dict(values: dict[str, Any], where: str) -> Config:
+    """Build a configuration from nested dictionaries.
+
+    Raises:
+        ConfigError: an unknown section or key, or a value of the wrong type.
+    """
+    sections = {"model": ModelConfig, "recognizer": RecognizerConfig, "data": DataConfig, "loss": LossConfig, "train": TrainConfig}
+    unknown = sorted(set(values) - set(sections))
+    if unknown:
+        raise ConfigError(f"{where}: unknown section [{unknown[0]}]; known are {', '.join(sections)}")
+    return Config(**{name: _section(sections[name], table, f"{where} [{name}]") for name, table in values.items()})
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a TOML file and apply overrides of the form `train.steps=100` (values are TOML).
+
+    Raises:
+        ConfigError: missing file, invalid TOML, unknown key or wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        for override in overrides or []:
+            key, _, value = override.partition("=")
+            section, _, name = key.partition(".")
+            values.setdefault(section, {})[name] = tomllib.loads(f"value = {value}")["value"]
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration; see codec/configs/") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error}); strings need quotes, also in overrides") from None
+    return config_from_dict(values, str(path))

@@ -1,0 +1,34 @@
+"""Encoder: log-mel at 100 Hz to eight positions at 12.5 Hz, strictly causal."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from codec.config import CODE_DIMENSIONS, ModelConfig
+from codec.layers import Downsample, Stack, State, blocks
+from codec.quantizer import bound
+
+
+class Encoder(nn.Module):
+    """Log-mel [B, 8 T, mels] -> positions [B, T, 8] in (-2, 2).
+
+    Look-ahead is no part of this network: its target lies `look_ahead_frames` in the past.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = config.mels
+        for next_width, count in zip(config.encoder_widths, config.encoder_blocks, strict=True):
+            layers += [Downsample(width, next_width, 2), *blocks(count, next_width, config.kernel, config.expansion)]
+            width = next_width
+        self.stack = Stack(*layers)
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, CODE_DIMENSIONS)
+
+    def initial_state(self, batch: int) -> State:
+        return self.stack.initial_state(batch)
+
+    def forward(self, mel: Tensor, state: State) -> tuple[Tensor, State]:
+        x, state = self.stack(mel, state)
+        return bound(self.project(self.norm(x)).float()), state

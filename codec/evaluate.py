@@ -1,0 +1,316 @@
+"""Judge decoded speech of people that no training heard: the command `clari-eval`.
+
+    clari-eval --manifest speech.tsv
+    clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 150 --out results --save-audio
+
+The table goes to stdout, everything else to stderr. The same seed, model and programs give the same digits; hypotheses
+are kept in a cache, so a second run with a new model only recognises what is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from codec.config import SAMPLE_RATE_HZ
+from codec.corpus import load_audio
+from codec.judge import CachedJudge, Judge, PocketsphinxJudge, default_cache, to_int16
+from codec.manifest import ManifestError, Utterance, read_manifest
+from codec.metrics import (
+    Interval,
+    intelligibility,
+    mean_interval,
+    mel_distance,
+    normalize,
+    paired_difference,
+    ratio_interval,
+    word_errors,
+)
+from codec.systems import SYSTEM_NAMES, System, build_systems
+from stream.errors import EXIT_CODES_HELP, ClariError, FileError, UsageError, run_command
+
+HEAD = ("system", "bps", "WER % [95 % CI]", "WER % vs original's own output", "STOI", "ESTOI", "mel distance")
+SAY_EVERY = 25  # recognised utterances
+
+
+@dataclass(frozen=True)
+class Score:
+    """One utterance through one system; a line of utterances.csv."""
+
+    system: str
+    path: str
+    speaker: str
+    seconds: float
+    bits: int | None
+    coded_s: float
+    errors: int
+    words: int
+    own_errors: int  # against what the judge made of the original
+    own_words: int
+    stoi: float
+    estoi: float
+    mel_distance: float
+    transcript: str
+    hypothesis: str
+
+
+def select_utterances(utterances: Sequence[Utterance], corpus: str, count: int | None, seed: int) -> list[Utterance]:
+    """Held-out utterances with a transcript, `count` of them spread over the speakers as evenly as they allow.
+
+    Raises:
+        UsageError: none is left.
+    """
+    heldout = [item for item in utterances if item.split == "heldout" and normalize(item.transcript)]
+    if not heldout:
+        raise UsageError("no held-out utterance with a transcript; mark some speakers' lines `heldout` in the manifest")
+    chosen = [item for item in heldout if corpus.casefold() in item.corpus.casefold()]
+    if not chosen:
+        corpora = ", ".join(sorted({item.corpus for item in heldout}))
+        raise UsageError(f"no held-out utterance of a corpus like {corpus!r}; choose from: {corpora}")
+    speakers = defaultdict(list)
+    for item in sorted(chosen, key=lambda item: item.path.as_posix()):
+        speakers[item.speaker].append(item)
+    # Every speaker has random numbers of their own, so that one more speaker changes no other's utterances.
+    for speaker, items in speakers.items():
+        random.Random(f"{seed} {speaker}").shuffle(items)
+    order = sorted(speakers)
+    random.Random(seed).shuffle(order)
+    rounds = [item for turn in zip_longest(*(speakers[speaker] for speaker in order)) for item in turn if item is not None]
+    return sorted(rounds[:count], key=lambda item: item.path.as_posix())
+
+
+def load_utterance(utterance: Utterance) -> np.ndarray:
+    """Samples [N] at 16 kHz.
+
+    Raises:
+        FileError: the file is missing, damaged or empty, or holds samples that are no numbers.
+    """
+    try:
+        samples = load_audio(utterance.path)
+    except (OSError, soundfile.LibsndfileError):
+        raise FileError(f"{utterance.path}: missing or no audio; repair the manifest") from None
+    if not len(samples) or not np.isfinite(samples).all():
+        raise FileError(f"{utterance.path}: empty or not finite; remove it from the manifest")
+    return samples
+
+
+def evaluate(
+    utterances: Sequence[Utterance],
+    systems: Sequence[System],
+    judge: Judge,
+    say: Callable[[str], None],
+    keep: Callable[[str, int, np.ndarray], None] | None = None,
+) -> list[Score]:
+    """Send every utterance through every system and judge it; the first system is the original.
+
+    keep: called with system, number of the utterance and decoded int16 samples [N].
+    """
+    scores: list[Score] = []
+    own: list[str] = []
+    for system in systems:
+        heard, figures = [], []
+        for number, utterance in enumerate(utterances):
+            original = load_utterance(utterance)
+            decoded = system.decode(original)
+            heard.append(to_int16(decoded.samples))
+            stoi, estoi = (intelligibility(original, decoded.samples, extended) for extended in (False, True))
+            figures.append((decoded.bits, decoded.coded_s, stoi, estoi, mel_distance(original, decoded.samples)))
+            if keep is not None:
+                keep(system.name, number, heard[-1])
+        say(f"{system.name}: {len(heard)} utterances decoded")
+        hypotheses = []
+        for hypothesis in judge.transcribe(heard):
+            hypotheses.append(normalize(hypothesis))
+            if len(hypotheses) % SAY_EVERY == 0 or len(hypotheses) == len(heard):
+                say(f"{system.name}: {len(hypotheses)}/{len(heard)} recognised")
+        own = own or hypotheses
+        for utterance, audio, (bits, coded_s, stoi, estoi, mel), hypothesis, reference in zip(
+            utterances, heard, figures, hypotheses, own, strict=True
+        ):
+            wrong, own_wrong = word_errors(utterance.transcript, hypothesis), word_errors(reference, hypothesis)
+            scores.append(
+                Score(
+                    system=system.name,
+                    path=utterance.path.as_posix(),
+                    speaker=utterance.speaker,
+                    seconds=len(audio) / SAMPLE_RATE_HZ,
+                    bits=bits,
+                    coded_s=coded_s,
+                    errors=wrong.errors,
+                    words=wrong.words,
+                    own_errors=own_wrong.errors,
+                    own_words=own_wrong.words,
+                    stoi=stoi,
+                    estoi=estoi,
+                    mel_distance=mel,
+                    transcript=normalize(utterance.transcript),
+                    hypothesis=hypothesis,
+                )
+            )
+    return scores
+
+
+def _with_interval(figure: Interval, scale: float, digits: int) -> str:
+    value, low, high = (f"{scale * number:.{digits}f}" for number in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _row(name: str, scores: Sequence[Score], seed: int) -> tuple[str, ...]:
+    bits = [score.bits for score in scores if score.bits is not None]
+    wer = ratio_interval([score.errors for score in scores], [score.words for score in scores], seed)
+    own = ratio_interval([score.own_errors for score in scores], [score.own_words for score in scores], seed)
+    return (
+        name,
+        f"{sum(bits) / sum(score.coded_s for score in scores):.0f}" if bits else "-",
+        _with_interval(wer, 100, 1),
+        f"{100 * own.value:.1f}",
+        _with_interval(mean_interval([score.stoi for score in scores], seed), 1, 3),
+        _with_interval(mean_interval([score.estoi for score in scores], seed), 1, 3),
+        f"{mean_interval([score.mel_distance for score in scores], seed).value:.3f}",
+    )
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An aligned Markdown table; the first column is left-aligned, the others right-aligned."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "-" * (widths[0] + 2) + "|" + "|".join("-" * (width + 1) + ":" for width in widths[1:]) + "|"
+    return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def report(scores: Sequence[Score], manifest: Path, judge: str, seed: int) -> str:
+    """Heading, table, and how sure the difference between clari and Codec2 is."""
+    systems: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        systems[score.system].append(score)
+    some = next(iter(systems.values()))
+    minutes = sum(score.seconds for score in some) / 60
+    speakers = len({score.speaker for score in some})
+    lines = [
+        f"Held-out speech of {manifest}: {len(some)} utterances, {speakers} speakers, {minutes:.1f} minutes; "
+        f"judge {judge}; seed {seed}; 95 % bootstrap intervals over utterances.",
+        "",
+        markdown_table(HEAD, [_row(name, rows, seed) for name, rows in systems.items()]),
+    ]
+    for other in (name for name in systems if name.startswith("codec2") and "clari" in systems):
+        errors, other_errors = ([score.errors for score in systems[name]] for name in ("clari", other))
+        difference, p_value = paired_difference(errors, other_errors, [score.words for score in some], seed)
+        points = _with_interval(difference, 100, 1)
+        lines += ["", f"WER of clari minus {other}: {points} points; paired bootstrap p = {p_value:.4f} (two-sided)."]
+    return "\n".join(lines) + "\n"
+
+
+def write_scores(path: Path, scores: Sequence[Score]) -> None:
+    """utterances.csv: one line per utterance and system."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Score))
+        for score in scores:
+            writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in astuple(score))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
+    return number
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clari-eval", description="Compare codecs on held-out speakers: one table on stdout.", epilog=EXIT_CODES_HELP
+    )
+    parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
+    parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this (default: all)")
+    parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers (default: all)")
+    parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals (default: %(default)s)")
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEM_NAMES, default=SYSTEM_NAMES, help="rows of the table; original always (default: all)"
+    )
+    parser.add_argument("--model", default="base", help="name or folder of clari's graphs (default: %(default)s)")
+    parser.add_argument("--vocoder", type=Path, metavar="FILE", help="safetensors weights for the row `vocoder`")
+    parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table.md and utterances.csv here")
+    parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")
+    return parser
+
+
+def _require_extra() -> None:
+    for module in ("pocketsphinx", "pystoi", "jiwer"):
+        if importlib.util.find_spec(module) is None:
+            raise ClariError(f"{module} is not installed; run: pip install 'clari[eval]'")
+
+
+def _say(text: str) -> None:
+    print(f"clari-eval: {text}", file=sys.stderr, flush=True)
+
+
+def _read(manifest: Path) -> list[Utterance]:
+    try:
+        return read_manifest(manifest)
+    except (ManifestError, UnicodeDecodeError) as error:
+        text = str(error) if isinstance(error, ManifestError) else f"{manifest}: not a text file; give a tab separated manifest"
+        raise FileError(text) from None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise FileError(f"{folder}: cannot be written ({error}); choose another --out") from None
+
+
+def _run(args: argparse.Namespace) -> int:
+    _require_extra()
+    if args.save_audio and args.out is None:
+        raise UsageError("--save-audio needs a folder; add --out DIR")
+    utterances = select_utterances(_read(args.manifest), args.corpus, args.utterances, args.seed)
+    systems, skipped = build_systems(args.systems, args.model, args.vocoder)
+    for name, reason in skipped.items():
+        _say(f"{name} left out: {reason}")
+    judge = CachedJudge(PocketsphinxJudge(args.workers), args.cache)
+    if args.out is not None:
+        with _writing(args.out):
+            args.out.mkdir(parents=True, exist_ok=True)
+
+    def keep(system: str, number: int, samples: np.ndarray) -> None:
+        folder = args.out / system
+        with _writing(args.out):
+            folder.mkdir(exist_ok=True)
+            soundfile.write(folder / f"{number:04d}-{utterances[number].path.stem}.wav", samples, SAMPLE_RATE_HZ)
+
+    scores = evaluate(utterances, systems, judge, _say, keep if args.save_audio else None)
+    table = report(scores, args.manifest, judge.name, args.seed)
+    print(table, end="")
+    if args.out is not None:
+        with _writing(args.out):
+            (args.out / "table.md").write_text(table, encoding="utf-8")
+            write_scores(args.out / "utterances.csv", scores)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    return run_command("clari-eval", lambda: _run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

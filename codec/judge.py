@@ -1,0 +1,128 @@
+"""Recognisers that judge decoded speech. None of them is used in training.
+
+    judge = CachedJudge(PocketsphinxJudge(workers=2), default_cache())
+    for hypothesis in judge.transcribe(audios): ...
+
+A hypothesis depends on the audio and the recogniser's version only, never on the order of the utterances or on which
+process heard them; so it is kept in a folder, under the hash of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from codec.config import SAMPLE_RATE_HZ
+from stream.errors import ClariError, FileError
+
+
+class Judge(Protocol):
+    """A speech recogniser."""
+
+    name: str
+    """Recogniser, version and model: heads the table and is part of the cache key."""
+
+    def transcribe(self, audios: Sequence[np.ndarray]) -> Iterator[str]:
+        """Hypotheses of int16 recordings [N] at 16 kHz, in their order, each as soon as it is known."""
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Samples [N] in -1..1 as int16 [N], clipped: what a judge hears."""
+    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+_decoder: Any = None  # one per process of the pool
+
+
+def _start_process() -> None:
+    global _decoder
+    from pocketsphinx import Decoder
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the command, which ends its pool
+    _decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
+
+
+def _recognize(audio: np.ndarray) -> str:
+    if not len(audio):
+        return ""
+    # The noise estimate of one utterance otherwise lives on and changes the words of the next.
+    _decoder.reinit_feat()
+    _decoder.start_utt()
+    _decoder.process_raw(audio.tobytes(), no_search=False, full_utt=True)
+    _decoder.end_utt()
+    hypothesis = _decoder.hyp()
+    return hypothesis.hypstr if hypothesis else ""
+
+
+class PocketsphinxJudge:
+    """CMU pocketsphinx with the US English model of its package, about real time on one core (Huggins-Daines 2006)."""
+
+    def __init__(self, workers: int = 2):
+        self.workers = workers
+        self.name = f"pocketsphinx {version('pocketsphinx')} en-us"
+
+    def transcribe(self, audios: Sequence[np.ndarray]) -> Iterator[str]:
+        """See Judge.transcribe.
+
+        Raises:
+            ClariError: a recogniser process died.
+        """
+        if not audios:
+            return
+        # Spawned, not forked: a fork would copy the threads' locks of torch and onnxruntime.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(self.workers, len(audios)), context, initializer=_start_process) as pool:
+            try:
+                yield from pool.map(_recognize, audios)
+            except BrokenProcessPool:
+                raise ClariError("a recogniser process died, likely out of memory; use --workers 1") from None
+
+
+class CachedJudge:
+    """A judge that remembers: one small text file per recording and recogniser."""
+
+    def __init__(self, judge: Judge, folder: Path):
+        self.judge, self.folder = judge, folder
+        self.name = judge.name
+
+    def _path(self, audio: np.ndarray) -> Path:
+        digest = hashlib.sha256(self.name.encode() + b"\0" + audio.astype("<i2").tobytes()).hexdigest()
+        return self.folder / digest[:2] / f"{digest}.txt"
+
+    def transcribe(self, audios: Sequence[np.ndarray]) -> Iterator[str]:
+        """See Judge.transcribe.
+
+        Raises:
+            FileError: the folder cannot be read or written.
+        """
+        paths = [self._path(audio) for audio in audios]
+        known = [path.is_file() for path in paths]
+        new = self.judge.transcribe([audio for audio, is_known in zip(audios, known, strict=True) if not is_known])
+        for path, is_known in zip(paths, known, strict=True):
+            try:
+                yield path.read_text(encoding="utf-8") if is_known else _keep(path, next(new))
+            except OSError as error:
+                raise FileError(f"{self.folder}: {error.strerror}; choose a writable folder with --cache") from None
+
+
+def _keep(path: Path, hypothesis: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(hypothesis, encoding="utf-8")
+    unfinished.replace(path)
+    return hypothesis
+
+
+def default_cache() -> Path:
+    """Folder of the judges' cache below the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clari" / "judge"

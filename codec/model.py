@@ -1,0 +1,78 @@
+"""The codec: samples to codes to samples. Training, streaming, export and tests all call these two pure functions.
+
+    codes, state = codec.encode(samples, codec.encoder_state(batch))
+    samples, state = codec.decode(codes, lost, codec.decoder_state(batch))
+
+The decoded speech comes `delay_samples` later than the speech that was encoded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from codec.config import HOP_SAMPLES, SAMPLES_PER_FRAME, ModelConfig
+from codec.decoder import Decoder
+from codec.encoder import Encoder
+from codec.frontend import LogMel
+from codec.layers import State
+from codec.quantizer import codes_to_values, positions_to_codes, quantize
+from codec.vocoder import DELAY_SAMPLES, Vocoder
+
+
+class MelCodec(nn.Module):
+    """Log-mel to log-mel through 16 bits per 80 ms: what stage 1 trains first."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def forward(self, mel: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
+        """mel [B, 8 T, mels], lost [B, T] -> decoded mel [B, 8 T, mels], `look_ahead_frames` late, and codes [B, T, 8]."""
+        positions, _ = self.encoder(mel, self.encoder.initial_state(len(mel)))
+        codes, values = quantize(positions)
+        decoded, _ = self.decoder(values, lost, self.decoder.initial_state(len(mel)))
+        return decoded, codes
+
+
+class Codec(nn.Module):
+    """Samples to codes to samples."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.frontend = LogMel(config.mels)
+        self.mel_codec = MelCodec(config)
+        self.vocoder = Vocoder(config)
+
+    @property
+    def delay_samples(self) -> int:
+        """How much later than its input the decoded speech comes, if packets and links took no time.
+
+        One frame has to be heard whole before its code exists; look-ahead and the vocoder's overlap follow.
+        """
+        return SAMPLES_PER_FRAME + self.shift_samples
+
+    @property
+    def shift_samples(self) -> int:
+        """Shift of the decoded against the encoded signal when both are laid side by side frame for frame."""
+        return self.config.look_ahead_frames * HOP_SAMPLES + DELAY_SAMPLES
+
+    def encoder_state(self, batch: int) -> State:
+        return self.frontend.initial_state(batch), self.mel_codec.encoder.initial_state(batch)
+
+    def decoder_state(self, batch: int) -> State:
+        return self.mel_codec.decoder.initial_state(batch), self.vocoder.initial_state(batch)
+
+    def encode(self, samples: Tensor, state: State) -> tuple[Tensor, State]:
+        """Samples [B, 1280 T] -> codes [B, T, 8] with values 0..3."""
+        mel, frontend = self.frontend(samples, state[0])
+        positions, encoder = self.mel_codec.encoder(mel, state[1])
+        return positions_to_codes(positions), (frontend, encoder)
+
+    def decode(self, codes: Tensor, lost: Tensor, state: State) -> tuple[Tensor, State]:
+        """Codes [B, T, 8] and lost flags [B, T] -> samples [B, 1280 T] in -1..1."""
+        mel, decoder = self.mel_codec.decoder(codes_to_values(codes), lost, state[0])
+        samples, vocoder = self.vocoder(mel, state[1])
+        return torch.clamp(samples, -1, 1), (decoder, vocoder)

@@ -1,0 +1,104 @@
+"""The phone recogniser: it tells the codec in training which differences change what is understood.
+
+A convolutional network over log-mel frames with two heads: CTC over phones (Graves et al. 2006) for all speech with a
+transcript, and a frame classifier for synthetic speech whose phone times are known, which starts the learning long
+before CTC finds its first alignment. It sees the future and never runs on air; it also never judges a published
+result.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.config import RecognizerConfig
+from codec.phones import CLASSES
+
+REDUCTION = 4  # mel frames per recogniser frame: 25 Hz
+
+
+class CentredBlock(nn.Module):
+    """ConvNeXt block that sees both sides; [B, T, width] -> [B, T, width]."""
+
+    def __init__(self, width: int, kernel: int, expansion: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(width, 1, 1, kernel) * kernel**-0.5)
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, expansion * width)
+        self.project = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = (0, self.weight.shape[3] // 2)
+        y = F.conv2d(x.transpose(1, 2).unsqueeze(2), self.weight, padding=padding, groups=x.shape[2])
+        y = self.project(F.gelu(self.expand(self.norm(y.squeeze(2).transpose(1, 2)))))
+        return x + self.scale * y
+
+
+class Recognizer(nn.Module):
+    """Log-mel [B, T, mels], T a multiple of 4 -> hidden layers and phone scores at 25 Hz."""
+
+    def __init__(self, config: RecognizerConfig, mels: int):
+        super().__init__()
+        self.stem = nn.Linear(mels * REDUCTION, config.width)
+        self.blocks = nn.ModuleList(CentredBlock(config.width, config.kernel, config.expansion) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+        self.ctc = nn.Linear(config.width, CLASSES)
+        self.frames = nn.Linear(config.width, CLASSES)
+
+    def hidden(self, mel: Tensor) -> list[Tensor]:
+        """Output of every block, first to last: [B, T / 4, width] each."""
+        x = self.stem(mel.reshape(mel.shape[0], mel.shape[1] // REDUCTION, -1))
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return outputs
+
+    def heads(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Last hidden layer -> log-probabilities of CTC and of the frame classifier, [B, T / 4, CLASSES] each."""
+        x = self.norm(last)
+        return F.log_softmax(self.ctc(x).float(), dim=2), F.log_softmax(self.frames(x).float(), dim=2)
+
+
+def recognizer_loss(recognizer: Recognizer, decoded: Tensor, original: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
+    """How differently the frozen recogniser hears decoded and original log-mel, both [B, T, mels].
+
+    Returns the mean over hidden layers of the L1 distance relative to the original's mean magnitude, plus
+    `kl_weight` times the KL divergence of the posteriors; and that divergence (nats per frame) alone.
+    """
+    with torch.no_grad():
+        target = recognizer.hidden(original)
+        target_heads = recognizer.heads(target[-1])
+    heard = recognizer.hidden(decoded)
+    relative = [F.l1_loss(h, t) / (t.abs().mean() + 1e-6) for h, t in zip(heard, target, strict=True)]
+    divergence = sum(
+        F.kl_div(h, t, log_target=True, reduction="none").sum(2).mean()
+        for h, t in zip(recognizer.heads(heard[-1]), target_heads, strict=True)
+    )
+    assert isinstance(divergence, Tensor)
+    return torch.stack(relative).mean() + kl_weight * divergence, divergence.detach()
+
+
+def phone_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int]]) -> tuple[int, int]:
+    """Edit distance of the greedy CTC path to the targets, and the number of target phones.
+
+    log_probabilities [B, T, CLASSES]; frames [B]: how many of T are speech.
+    """
+    best = log_probabilities.argmax(dim=2)
+    errors = 0
+    for path, length, target in zip(best, frames, targets, strict=True):
+        collapsed = torch.unique_consecutive(path[: int(length)]).tolist()
+        errors += edit_distance([phone for phone in collapsed if phone], target)
+    return errors, sum(map(len, targets))
+
+
+def edit_distance(heard: list[int], target: list[int]) -> int:
+    """Levenshtein distance of two sequences."""
+    row = list(range(len(target) + 1))
+    for i, left in enumerate(heard, start=1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(target, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]

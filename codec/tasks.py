@@ -1,0 +1,241 @@
+"""What is trained: the recogniser, the mel codec, the vocoder. Each task draws batches and computes a loss.
+
+A task holds the trainable `model`; everything else it needs (front end, frozen recogniser) is its own. The loop in
+train.py knows none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.batches import UNKNOWN_PHONE, Batches, Crops, Labelled, validation_batches
+from codec.config import CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, MEL_FRAMES_PER_CODE, Config
+from codec.frontend import LOG_DEVIATION, LogMel
+from codec.losses import multi_resolution_stft_loss
+from codec.model import MelCodec
+from codec.pictures import draw_spectrograms
+from codec.recognizer import REDUCTION, Recognizer, phone_errors, recognizer_loss
+from codec.run import Run
+from codec.vocoder import DELAY_SAMPLES, Vocoder
+
+Metrics = dict[str, float]
+
+
+class Task(Protocol):
+    """One thing to train."""
+
+    model: nn.Module
+
+    def batch(self, step: int) -> Any:
+        """Draw the batch of one step (numpy, called on another thread)."""
+
+    def loss(self, batch: Any) -> tuple[Tensor, Metrics]:
+        """Loss of `model` on a batch, and what to log."""
+
+    def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
+        """Figures of `model` on the speakers set aside; draws a picture where a path is given."""
+
+
+class RecognizerTask:
+    """CTC over phones plus frame classification of synthetic speech."""
+
+    def __init__(self, config: Config, device: torch.device):
+        self.config, self.device = config, device
+        self.frontend = LogMel(config.model.mels).to(device)
+        self.model = Recognizer(config.recognizer, config.model.mels).to(device)
+        self.batches = Batches(config.data, config.train.seed)
+        self.validation = validation_batches(config.data, config.train.seed)
+
+    def batch(self, step: int) -> Labelled:
+        return self.batches.utterances(step)
+
+    def _mel(self, batch: Labelled) -> Tensor:
+        heard = torch.from_numpy(batch.heard).float().to(self.device)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mel, _ = self.frontend(heard, self.frontend.initial_state(len(heard)))
+        return mel
+
+    def loss(self, batch: Labelled) -> tuple[Tensor, Metrics]:
+        model = self.model
+        assert isinstance(model, Recognizer)
+        mel = masked(self._mel(batch))
+        ctc, frames = model.heads(model.hidden(mel)[-1])
+        lengths = torch.tensor([len(phones) for phones in batch.phones])
+        targets = torch.tensor([phone for phones in batch.phones for phone in phones])
+        heard_frames = torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION)
+        per_row = F.ctc_loss(ctc.transpose(0, 1), targets.to(self.device), heard_frames, lengths, reduction="none", zero_infinity=True)
+        ctc_loss = (per_row / lengths.to(self.device)).mean()
+        labels = torch.from_numpy(batch.frames).to(self.device)
+        known = labels != UNKNOWN_PHONE
+        # The mean over no frame at all, in a batch without timed speech, would be 0 / 0.
+        frame_loss = F.nll_loss(frames.transpose(1, 2), labels, ignore_index=UNKNOWN_PHONE, reduction="sum") / known.sum().clamp(min=1)
+        loss = ctc_loss + self.config.loss.frame_phones * frame_loss
+        accuracy = ((frames.argmax(2) == labels) & known).sum() / known.sum().clamp(min=1)
+        return loss, {"ctc": ctc_loss.item(), "frame": frame_loss.item(), "frame_accuracy": accuracy.item()}
+
+    def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
+        assert isinstance(model, Recognizer)
+        errors = total = 0
+        if self.validation is None:
+            return {}
+        for step in range(3):
+            batch = self.validation.utterances(step)
+            with torch.no_grad():
+                ctc, _ = model.heads(model.hidden(self._mel(batch))[-1])
+            wrong, phones = phone_errors(ctc, torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION), batch.phones)
+            errors, total = errors + wrong, total + phones
+        return {"phone_error_rate": errors / max(total, 1)}
+
+
+def masked(mel: Tensor) -> Tensor:
+    """SpecAugment (Park et al. 2019): two bands and two stretches of log-mel [B, T, mels] set to the mean."""
+    mel = mel.clone()
+    for row in mel:
+        for _ in range(2):
+            width, start = int(torch.randint(0, 12, ())), int(torch.randint(0, mel.shape[2] - 12, ()))
+            row[:, start : start + width] = 0
+            length = int(torch.randint(0, 20, ()))
+            start = int(torch.randint(0, max(1, mel.shape[1] - length), ()))
+            row[start : start + length] = 0
+    return mel
+
+
+def lost_bursts(crops: int, frames: int, share: float, lengths: tuple[int, int]) -> Tensor:
+    """Flags [B, T], 1 where a frame is lost: a `share` of the crops lose one to three bursts."""
+    lost = torch.zeros(crops, frames)
+    for row in lost:
+        if float(torch.rand(())) < share:
+            for _ in range(int(torch.randint(1, 4, ()))):
+                length = int(torch.randint(lengths[0], lengths[1] + 1, ()))
+                start = int(torch.randint(0, frames, ()))
+                row[start : start + length] = 1
+    return lost
+
+
+def code_entropy_bits(codes: Tensor) -> float:
+    """Sum over dimensions of the marginal entropy of codes [B, T, 8]: 16 when every level is used equally."""
+    counts = torch.stack([torch.bincount(codes[..., d].flatten(), minlength=CODE_LEVELS) for d in range(CODE_DIMENSIONS)])
+    shares = counts / counts.sum(dim=1, keepdim=True)
+    return float(-(shares * torch.log2(shares.clamp(min=1e-9))).sum())
+
+
+class CodecTask:
+    """The mel codec: mel distance, and how differently the frozen recogniser hears the decoded speech."""
+
+    def __init__(self, config: Config, device: torch.device):
+        self.config, self.device = config, device
+        self.frontend = LogMel(config.model.mels).to(device)
+        self.model = MelCodec(config.model).to(device)
+        if config.train.initial:
+            self.model.load_state_dict(Run(Path(config.train.initial)).average_weights()[0])
+        self.recognizer: Recognizer | None = None
+        if config.loss.recognizer:
+            run = Run(Path(config.train.recognizer))
+            self.recognizer = Recognizer(run.config().recognizer, config.model.mels).to(device).eval().requires_grad_(False)
+            self.recognizer.load_state_dict(run.average_weights()[0])
+        self.batches = Batches(config.data, config.train.seed)
+        self.validation = validation_batches(config.data, config.train.seed)
+
+    def batch(self, step: int) -> Crops:
+        return self.batches.crops(step)
+
+    def mels(self, batch: Crops) -> tuple[Tensor, Tensor]:
+        """Log-mel of what is heard and of what should be said, [B, T, mels] each."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            both = torch.from_numpy(np.concatenate([batch.heard, batch.clean])).float().to(self.device)
+            mel, _ = self.frontend(both, self.frontend.initial_state(len(both)))
+        heard, clean = mel.chunk(2)
+        return heard, clean
+
+    def loss(self, batch: Crops) -> tuple[Tensor, Metrics]:
+        train, weights = self.config.train, self.config.loss
+        heard, clean = self.mels(batch)
+        lost = lost_bursts(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, train.lost_burst_share, train.lost_burst_frames)
+        decoded, codes = self.model(heard, lost.to(self.device))
+        decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
+        mel_loss = F.l1_loss(decoded, target) * LOG_DEVIATION
+        loss = weights.mel * mel_loss
+        metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(codes)}
+        if self.recognizer is not None:
+            heard_loss, divergence = recognizer_loss(self.recognizer, decoded, target, weights.posterior_kl)
+            loss = loss + weights.recognizer * heard_loss
+            metrics |= {"recognizer": heard_loss.item(), "kl": divergence.item()}
+        return loss, metrics
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
+        if self.validation is None:
+            return {}
+        figures: Metrics = {"mel": 0.0, "entropy_bits": 0.0}
+        rounds = 3
+        for step in range(rounds):
+            heard, clean = self.mels(self.validation.crops(step))
+            decoded, codes = model(heard, torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device))
+            decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
+            figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
+            figures["entropy_bits"] += code_entropy_bits(codes) / rounds
+            if self.recognizer is not None:
+                distance, divergence = recognizer_loss(self.recognizer, decoded, target, self.config.loss.posterior_kl)
+                figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
+                figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
+        if picture is not None:
+            draw_spectrograms(picture, {"original": target[0].cpu().numpy(), "decoded": decoded[0].cpu().numpy()})
+        return figures
+
+
+def aligned(decoded: Tensor, clean: Tensor, delay_frames: int) -> tuple[Tensor, Tensor]:
+    """Lay decoded mel [B, T, mels], `delay_frames` late, beside its target and cut both to whole recogniser frames."""
+    length = (clean.shape[1] - delay_frames) // REDUCTION * REDUCTION
+    return decoded[:, delay_frames : delay_frames + length], clean[:, :length]
+
+
+class VocoderTask:
+    """The vocoder on original log-mel: multi-resolution STFT and mel distance."""
+
+    def __init__(self, config: Config, device: torch.device):
+        self.config, self.device = config, device
+        self.frontend = LogMel(config.model.mels).to(device)
+        self.model = Vocoder(config.model).to(device)
+        if config.train.initial:
+            self.model.load_state_dict(Run(Path(config.train.initial)).average_weights()[0])
+        self.batches = Batches(config.data, config.train.seed)
+        self.validation = validation_batches(config.data, config.train.seed)
+
+    def batch(self, step: int) -> Crops:
+        return self.batches.crops(step)
+
+    def _distances(self, model: nn.Module, batch: Crops) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        clean = torch.from_numpy(batch.clean).float().to(self.device)
+        assert isinstance(model, Vocoder)
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mel, _ = self.frontend(clean, self.frontend.initial_state(len(clean)))
+        samples, _ = model(mel, model.initial_state(len(mel)))
+        with torch.autocast(self.device.type, enabled=False):
+            decoded, target = samples[:, DELAY_SAMPLES:], clean[:, : clean.shape[1] - DELAY_SAMPLES]
+            again, _ = self.frontend(decoded, self.frontend.initial_state(len(decoded)))
+            mel_loss = F.l1_loss(again, mel[:, : again.shape[1]]) * LOG_DEVIATION
+            return multi_resolution_stft_loss(decoded, target), mel_loss, mel, again
+
+    def loss(self, batch: Crops) -> tuple[Tensor, Metrics]:
+        stft, mel, _, _ = self._distances(self.model, batch)
+        weights = self.config.loss
+        return weights.stft * stft + weights.vocoder_mel * mel, {"stft": stft.item(), "mel": mel.item()}
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
+        if self.validation is None:
+            return {}
+        stft, mel, original, again = self._distances(model, self.validation.crops(0))
+        if picture is not None:
+            draw_spectrograms(picture, {"original": original[0].cpu().numpy(), "resynthesised": again[0].cpu().numpy()})
+        return {"stft": stft.item(), "mel": mel.item()}
+
+
+TASKS: dict[str, Callable[[Config, torch.device], Task]] = {"recognizer": RecognizerTask, "codec": CodecTask, "vocoder": VocoderTask}

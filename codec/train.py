@@ -1,0 +1,150 @@
+"""Stage 1 training: recogniser, then mel codec and vocoder.
+
+    python -m codec.train --config codec/configs/recognizer.toml --out runs/recognizer
+    python -m codec.train --config codec/configs/codec.toml --out runs/codec
+    python -m codec.train --config codec/configs/vocoder.toml --out runs/vocoder
+
+Started again with the same arguments, a run goes on from its last checkpoint to exactly the weights it would have
+reached without the interruption. Every hyper-parameter stands in codec/config.py with its reason; a TOML file holds
+what differs; `section.key=value` after the options overrides both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from codec.batches import prefetch
+from codec.config import Config, ConfigError, TrainConfig, load_config
+from codec.corpus import CorpusError
+from codec.run import Run, RunError
+from codec.tasks import TASKS
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine down to `final_rate_share` of the rate."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
+    return config.learning_rate * warm * (config.final_rate_share + (1 - config.final_rate_share) * cosine)
+
+
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Measure one matrix product in both formats: CPUs without bfloat16 units are hundreds of times slower in it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones(256, 256, dtype=dtype)
+        _ = a @ a
+        start = time.perf_counter()
+        _ = a @ a
+        seconds[dtype] = time.perf_counter() - start
+    return seconds[torch.bfloat16] < seconds[torch.float32]
+
+
+def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[None]:
+    """bfloat16 mixed precision where the configuration and the machine want it."""
+    if config.autocast not in ("auto", "on", "off"):
+        raise ConfigError(f"train.autocast is {config.autocast!r}; write auto, on or off")
+    enabled = config.autocast == "on" or (config.autocast == "auto" and bfloat16_is_faster(device))
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Decay matrices, not biases, norms and scales."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Exponential average of the weights; young runs forget faster so that the start does not linger."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        slow.lerp_(fast.to(slow.dtype), 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+
+
+def train(config: Config, run: Run) -> None:
+    """Train until `config.train.steps`, from the run's last checkpoint."""
+    settings = config.train
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(settings.seed)
+    task = TASKS[settings.task](config, device)
+    model = task.model
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, betas=settings.betas)
+    done = run.restore(model, average, optimizer)
+    mixed = autocast(settings, device)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{settings.task}: {parameters / 1e6:.1f} M parameters on {device}, step {done} of {settings.steps}", flush=True)
+
+    sums: dict[str, float] = {}
+    started = time.perf_counter()
+    for step, batch in prefetch(task.batch, done, settings.steps):
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # a step's randomness follows from its number alone
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, step)
+        with mixed:
+            loss, metrics = task.loss(batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+        if torch.isfinite(norm):  # a step that overflowed is left out rather than poisoning the weights
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        update_average(average, model, settings.average_decay, step)
+        for name, value in {"loss": float(loss.detach()), **metrics, "gradient_norm": float(norm)}.items():
+            sums[name] = sums.get(name, 0.0) + value
+
+        done = step + 1
+        if done % settings.log_every == 0:
+            seconds = (time.perf_counter() - started) / settings.log_every
+            started = time.perf_counter()
+            means = {"step": float(done), **{name: value / settings.log_every for name, value in sums.items()}, "step_s": seconds}
+            sums = {}
+            run.log(means)
+            print("  ".join(f"{name} {value:.4g}" for name, value in means.items()), flush=True)
+        if done % settings.save_every == 0 or done == settings.steps:
+            run.save(done, model, average, optimizer)
+            picture = run.folder / f"step-{done:06d}.png" if done % settings.picture_every == 0 or done == settings.steps else None
+            figures = task.validate(average, picture)
+            print(f"validation at {done}: " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m codec.train", description="Train the recogniser, the codec or the vocoder.")
+    parser.add_argument("--config", type=Path, required=True, help="TOML file, see codec/configs/")
+    parser.add_argument("--out", type=Path, required=True, help="run folder; an existing run of the same configuration goes on")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    try:
+        config = load_config(args.config, args.overrides)
+        if config.train.task not in TASKS:
+            raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(TASKS)}")
+        run = Run(args.out)
+        run.begin(config)
+        train(config, run)
+    except (ConfigError, CorpusError, RunError) as error:
+        print(f"codec.train: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

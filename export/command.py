@@ -1,0 +1,130 @@
+"""clari-export: a trained codec becomes encoder.onnx and decoder.onnx.
+
+    clari-export --codec runs/codec --vocoder runs/vocoder --name base --out stream/models/base
+
+The graphs are compared with the network over 200 chained frames first; graphs that disagree are not written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import torch
+
+from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Config
+from codec.model import Codec
+from codec.run import Run, RunError
+from export.graphs import DecoderStep, EncoderStep, decoder_id
+from export.onnx_file import halve_weights, set_metadata, to_onnx
+from export.parity import Parity, ParityError, compare
+from stream.errors import EXIT_CODES_HELP, ClariError, FileError, run_command
+
+LARGEST_TOTAL_BYTES = 32_000_000
+
+
+def round_to_half(codec: Codec) -> None:
+    """Round the weights to float16, in place: what ships is what was compared."""
+    with torch.no_grad():
+        for parameter in codec.parameters():
+            parameter.copy_(parameter.half().float())
+
+
+def git_revision() -> str:
+    """The commit of the exporting code, `+` appended when it was edited since."""
+    try:
+        here = Path(__file__).parent
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
+    """Write `out`/encoder.onnx and `out`/decoder.onnx.
+
+    Raises:
+        ParityError: graphs and network disagree, or the files would be too large; nothing was written.
+    """
+    codec = codec.eval().requires_grad_(False)
+    round_to_half(codec)
+    encoder_step, decoder_step = EncoderStep(codec), DecoderStep(codec)
+    pcm = torch.zeros(1, SAMPLES_PER_FRAME)
+    codes, lost = torch.zeros(1, CODE_DIMENSIONS, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.bool)
+    encoder = to_onnx(encoder_step, (pcm, encoder_step.initial_state()), ["pcm", "state"], ["codes", "state_out"])
+    decoder = to_onnx(decoder_step, (codes, lost, decoder_step.initial_state()), ["codes", "lost", "state"], ["pcm", "state_out"])
+    common = {
+        "name": name,
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "samples_per_frame": SAMPLES_PER_FRAME,
+        "bits_per_frame": BITS_PER_FRAME,
+        "code_dimensions": CODE_DIMENSIONS,
+        "code_levels": CODE_LEVELS,
+        "look_ahead_samples": codec.config.look_ahead_frames * HOP_SAMPLES,
+        "delay_samples": codec.delay_samples,
+        "shift_samples": codec.shift_samples,
+        "decoder_id": decoder_id(codec),
+        "training": training,
+        "revision": git_revision(),
+    }
+    for graph, step, role in ((encoder, encoder_step, "encoder"), (decoder, decoder_step, "decoder")):
+        halve_weights(graph)
+        set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.initial_state().shape[1]})
+    parity = compare(encoder, decoder, encoder_step, decoder_step)
+    parity.check()
+    files = {"encoder.onnx": encoder.SerializeToString(), "decoder.onnx": decoder.SerializeToString()}
+    total = sum(map(len, files.values()))
+    if total > LARGEST_TOTAL_BYTES:
+        raise ParityError(f"both graphs take {total / 1e6:.1f} MB, at most {LARGEST_TOTAL_BYTES / 1e6:.0f}; train a smaller model")
+    out.mkdir(parents=True, exist_ok=True)
+    for file_name, content in files.items():
+        (out / file_name).write_bytes(content)
+    return parity
+
+
+def load_codec(codec_run: Path, vocoder_run: Path) -> tuple[Codec, Config, str]:
+    """Assemble the averaged weights of two runs; returns the codec, its configuration and what was trained."""
+    run, voice = Run(codec_run), Run(vocoder_run)
+    config = run.config()
+    codec = Codec(config.model)
+    weights, step = run.average_weights()
+    codec.mel_codec.load_state_dict(weights)
+    vocoder_weights, vocoder_step = voice.average_weights()
+    codec.vocoder.load_state_dict(vocoder_weights)
+    return codec, config, f"{codec_run.name} step {step}, {vocoder_run.name} step {vocoder_step}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="clari-export", description=__doc__.split("\n\n")[0], epilog=EXIT_CODES_HELP)
+    parser.add_argument("--codec", type=Path, required=True, help="run folder of the mel codec")
+    parser.add_argument("--vocoder", type=Path, required=True, help="run folder of the vocoder")
+    parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")
+    parser.add_argument("--out", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+
+    def command() -> int:
+        try:
+            codec, _, training = load_codec(args.codec, args.vocoder)
+            parity = export(codec, args.name, training, args.out)
+        except (RunError, ParityError) as error:
+            raise ClariError(str(error)) from None
+        except OSError as error:
+            raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
+        total = sum((args.out / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx"))
+        print(
+            f"200 chained frames: samples differ by at most {parity.pcm_difference:.2g}, state by {parity.state_difference:.2g}, "
+            f"{parity.equal_codes:.3%} of the codes are equal\n{args.out}: {total / 1e6:.1f} MB"
+        )
+        return 0
+
+    return run_command("clari-export", command)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""clari-demo: a sender, a channel and a receiver as three real processes, and what became of the speech."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stream.audio import read_file
+from stream.errors import ClariError, FileError, UsageError, run_command
+from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.options import command_parser
+from stream.packet import PROFILES, find_profile
+
+CLIP = Path(__file__).parent / "clips" / "pirates.flac"
+LONGEST_S = 600.0
+MISSING_UI = "needs matplotlib and pystoi; install them: pip install 'clari[ui]'"
+
+DESCRIPTION = """Send a clip of real speech through a simulated link: clari-tx, clari-channel and clari-rx as three processes.
+
+examples:
+  clari-demo                          a shipped clip over a geostationary satellite
+  clari-demo --loss 0.1 --ber 1e-3    a worse link
+  clari-demo --realtime               at the pace of the speech"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("clari-demo", DESCRIPTION)
+    parser.add_argument("--in", dest="input", default=str(CLIP), help="WAV or FLAC to send")
+    parser.add_argument("--out", default="clari-demo", help="folder for received.wav, demo.png and the statistics")
+    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {', '.join(PROFILES)}")
+    parser.add_argument("-m", "--model", default="base", help="shipped model or folder")
+    parser.add_argument("--preset", default="satellite-geo", help="link; clari-channel --list-presets shows all")
+    parser.add_argument("--loss", type=float, help="share of packets lost, in place of the preset's")
+    parser.add_argument("--ber", type=float, help="bit errors per bit, in place of the preset's")
+    parser.add_argument("--seed", type=int, default=1, help="of the channel: the same seed gives the same damage")
+    parser.add_argument("--delay-ms", type=float, default=240.0, help="playout delay of the receiver")
+    parser.add_argument("--realtime", action="store_true", help="at the pace of the speech instead of faster")
+    parser.add_argument("--speed", type=float, default=5.0, help="clock factor unless --realtime")
+    return parser
+
+
+def free_ports(count: int) -> list[int]:
+    """Local TCP ports that nobody holds."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[str, dict[str, Any]]:
+    """Run the three commands to their end; returns their statistics as `tx`, `channel`, `rx`.
+
+    Raises:
+        ClariError: one of them failed; its own line says why.
+    """
+    air, ground = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
+    overrides = [f"--{name}={value}" for name in ("loss", "ber") if (value := getattr(args, name)) is not None]
+    clock = [f"--speed={speed}"]
+    files = {name: folder / f"{name}.json" for name in ("tx", "channel", "rx")}
+    commands = {
+        "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), "--force", f"--delay-ms={args.delay_ms}",
+               "--idle-exit-s=4", "--quiet", f"--model={args.model}", f"--stats={files['rx']}", *clock],
+        "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
+                    "--idle-exit-s=6", f"--report={files['channel']}", *clock, *overrides],
+        "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",
+               "--quiet", f"--stats={files['tx']}", *clock],
+    }  # fmt: skip
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        logs = {name: Path(temporary) / name for name in commands}
+        try:
+            for name, command in commands.items():
+                with logs[name].open("wb") as log:
+                    running[name] = subprocess.Popen([sys.executable, "-m", *command], stderr=log)
+            # The sender ends first; whoever fails earlier ends the others, which would wait for packets for ever.
+            for name in ("tx", "channel", "rx"):
+                while running[name].poll() is None:
+                    for other in ("rx", "channel"):
+                        if running[other].poll() not in (None, 0):
+                            raise ClariError(logs[other].read_text().strip().splitlines()[-1])
+                    try:
+                        running[name].wait(timeout=0.2)
+                    except subprocess.TimeoutExpired:
+                        continue
+                if running[name].returncode:
+                    raise ClariError((logs[name].read_text().strip().splitlines() or [f"{name} failed"])[-1])
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+    missing = [name for name, file in files.items() if not file.is_file()]
+    if missing:
+        raise ClariError(f"{missing[0]} wrote no statistics; run it by hand to see why")
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+
+
+def mouth_to_ear_s(tx: dict[str, Any], rx: dict[str, Any]) -> float:
+    """Delay from a sample entering the sender to the same sample leaving the receiver, when playout began."""
+    spoken_s = (rx["first_frame"] * SAMPLES_PER_FRAME - rx["shift_samples"]) / SAMPLE_RATE_HZ
+    return float(rx["first_frame_s"] - tx["first_sample_s"] - spoken_s)
+
+
+def align(original: Pcm, received: Pcm, rx: dict[str, Any]) -> tuple[Pcm, Pcm]:
+    """Cut original and received samples to the stretch that both hold, sample beside sample."""
+    start = rx["first_frame"] * SAMPLES_PER_FRAME - rx["shift_samples"]
+    received = received[max(0, -start) :]
+    original = original[max(0, start) :]
+    length = min(len(original), len(received))
+    return original[:length], received[:length]
+
+
+def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi: float) -> str:
+    """The result, one line per figure."""
+    sent = tx["packets"]
+    rows = [
+        ("profile", f"{tx['profile']}, {PROFILES[tx['profile']].on_air_bps:.0f} bps nominal"),
+        ("speech", f"{tx['speech_s']:.2f} s"),
+        ("on air", f"{tx['on_air_bps']:.1f} bps ({tx['on_air_bytes']} bytes, codes alone {tx['code_bps']:.0f} bps)"),
+        ("packets sent", f"{sent}"),
+        ("packets lost", f"{channel['packets']['lost'] + channel['packets']['queue_dropped']} in the channel, {rx['rejected_packets']} damaged beyond repair, {rx['late_packets']} late"),
+        ("packets repaired", f"{rx['repaired_packets']} ({rx['corrected_bytes']} bytes)"),
+        ("frames concealed", f"{rx['concealed_frames']} of {rx['frames']} ({rx['concealed_share']:.1%})"),
+        ("mouth-to-ear delay", f"{mouth_to_ear_s(tx, rx):.2f} s at the start, {rx['added_delay_s']:.2f} s added by late packets"),
+        ("real-time factor", f"encoder {tx['real_time_factor']:.3f}, decoder {rx['real_time_factor']:.3f}"),
+        ("STOI", f"{stoi:.3f}"),
+    ]
+    return "\n".join(f"{name:<20}{value}" for name, value in rows)
+
+
+def spectrogram_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Samples [N] -> levels [257, frames] in dB, 32 ms windows every 10 ms."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pcm, (0, 512)), 512)[::160] * np.hanning(512)
+    return 20 * np.log10(np.abs(np.fft.rfft(windows, axis=1)).T + 1e-3)
+
+
+def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaired: int) -> None:
+    """Both spectrograms, and a bar of what became of the packets."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots(3, 1, height_ratios=(4, 4, 1))
+    for axis, pcm, title in zip(axes, (original, received), ("sent", "received"), strict=False):
+        axis.imshow(spectrogram_db(pcm), origin="lower", aspect="auto", vmin=-40, vmax=25, cmap="magma", extent=(0, len(pcm) / SAMPLE_RATE_HZ, 0, 8))
+        axis.set(title=title, ylabel="kHz")
+    axes[1].set_xlabel("s")
+    left = 0
+    for count, name, colour in ((sent - lost - repaired, "received", "#3a7d44"), (repaired, "repaired", "#e0a030"), (lost, "lost", "#b03030")):
+        axes[2].barh(0, count, left=left, color=colour, label=f"{name} {count}")
+        left += count
+    axes[2].set(yticks=[], xlim=(0, max(sent, 1)), xlabel="packets")
+    axes[2].legend(ncols=3, loc="center")
+    figure.savefig(path, dpi=100)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+
+    def command() -> int:
+        try:
+            import matplotlib  # noqa: F401
+            from pystoi import stoi
+        except ImportError:
+            raise UsageError(MISSING_UI) from None
+        find_profile(args.profile)
+        original = np.concatenate(list(read_file(args.input, warn=False)))
+        if len(original) / SAMPLE_RATE_HZ > LONGEST_S:
+            raise UsageError(f"{args.input} is longer than {LONGEST_S / 60:.0f} minutes; give a shorter clip")
+        folder = Path(args.out)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"cannot make {folder}: {(error.strerror or 'error').lower()}; choose another --out") from None
+        stats = run_processes(args, folder, 1.0 if args.realtime else args.speed)
+        tx, channel, rx = stats["tx"], stats["channel"], stats["rx"]
+        if rx["first_frame"] < 0:
+            raise ClariError("nothing was heard: the link lost every packet; try less --loss or --ber")
+        heard = np.concatenate(list(read_file(str(folder / "received.wav"))))
+        sent, received = align(original, heard, rx)
+        quality = float(stoi(sent, received, SAMPLE_RATE_HZ)) if len(sent) > 10 * SAMPLE_RATE_HZ * FRAME_S else 0.0
+        print(table(tx, channel, rx, quality))
+        lost = max(0, tx["packets"] - rx["received_packets"] + rx["rejected_packets"] + rx["duplicate_packets"])
+        draw(folder / "demo.png", original, heard, tx["packets"], lost, rx["repaired_packets"])
+        print(f"{folder / 'received.wav'} and {folder / 'demo.png'} written", file=sys.stderr)
+        return 0
+
+    return run_command("clari-demo", command)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,67 @@
+"""Errors that a user can cure, and the exit codes of every clari command.
+
+    0 success   1 failure   2 wrong usage   3 audio device   4 model   5 link   6 input or output file   130 interrupted
+
+A command prints one line, `clari-tx: what is wrong; what cures it`, on stderr and exits with the code of the error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+EXIT_CODES_HELP = (
+    "exit codes: 0 success, 1 failure, 2 wrong usage, 3 audio device, 4 model, 5 link, 6 input or output file, 130 interrupted"
+)
+
+
+class ClariError(Exception):
+    """An error with a cure; its text is the one line that the user reads."""
+
+    exit_code = 1
+
+
+class UsageError(ClariError):
+    """Options that do not fit together."""
+
+    exit_code = 2
+
+
+class DeviceError(ClariError):
+    """No audio library, no such device, or a device that fails."""
+
+    exit_code = 3
+
+
+class ModelError(ClariError):
+    """A model that is missing, damaged or made for something else."""
+
+    exit_code = 4
+
+
+class LinkError(ClariError):
+    """An endpoint that cannot be bound or reached, or a packet stream that is none."""
+
+    exit_code = 5
+
+
+class FileError(ClariError):
+    """An input that is missing, empty or no audio, or an output that cannot be written."""
+
+    exit_code = 6
+
+
+def run_command(name: str, command: Callable[[], int]) -> int:
+    """Run a command's body; turn errors into one line on stderr and an exit code."""
+    try:
+        return command()
+    except ClariError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our stdout has gone, like `head`: nothing is left to say, and Python must not say it at exit.
+        sys.stderr.close()
+        return 0

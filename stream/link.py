@@ -1,0 +1,149 @@
+"""Transports: how whole packets leave and arrive. ZeroMQ between processes, files and pipes of packets.
+
+A packet link never blocks the voice: a sender whose peer does not keep up drops its oldest waiting packet, because
+newer speech is worth more, and says how many.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+import zmq
+
+from stream.errors import FileError, LinkError
+
+QUEUE_PACKETS = 8  # that ZeroMQ holds in each direction, and as many again before it
+LARGEST_PACKET_BYTES = 1024  # nothing on these links is longer; a stranger's megabytes are not ours to store
+
+
+class PacketSink(Protocol):
+    """Where a sender puts packets."""
+
+    def send(self, packet: bytes) -> int:
+        """Hand over one packet; returns how many older ones were dropped for it."""
+
+    def drain(self, timeout_s: float) -> int:
+        """Wait until everything is handed over; returns how many packets nobody took in time."""
+
+    def close(self) -> None: ...
+
+
+class ZmqLink:
+    """One ZeroMQ socket: PUSH to send, PULL to receive; bound or connected."""
+
+    def __init__(self, kind: int, endpoint: str, bind: bool):
+        self._waiting: deque[bytes] = deque()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(kind)
+        self._socket.linger = 0  # closing never waits for a peer
+        self._socket.set_hwm(QUEUE_PACKETS)  # before bind and connect, or it has no effect
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_PACKET_BYTES)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # hold packets here, where they age, until a peer is there
+        try:
+            self._socket.bind(endpoint) if bind else self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            action = "bind" if bind else "connect to"
+            cure = {
+                zmq.EADDRINUSE: "another program holds it; choose another port or stop that program",
+                zmq.ENODEV: "no such network interface; use 127.0.0.1 or an address of this machine",
+            }.get(error.errno or 0, "write it like tcp://127.0.0.1:5555")
+            raise LinkError(f"cannot {action} {endpoint}: {error.strerror.lower()}; {cure}") from None
+
+    @classmethod
+    def sender(cls, endpoint: str, bind: bool = False) -> ZmqLink:
+        """A link that sends to `endpoint`."""
+        return cls(zmq.PUSH, endpoint, bind)
+
+    @classmethod
+    def receiver(cls, endpoint: str, bind: bool = True) -> ZmqLink:
+        """A link that receives at `endpoint`."""
+        return cls(zmq.PULL, endpoint, bind)
+
+    def send(self, packet: bytes) -> int:
+        """Queue one packet; returns how many older ones had to be dropped because nobody reads."""
+        self._waiting.append(packet)
+        self._hand_over()
+        dropped = max(0, len(self._waiting) - QUEUE_PACKETS)
+        for _ in range(dropped):
+            self._waiting.popleft()  # newest speech wins
+        return dropped
+
+    def drain(self, timeout_s: float) -> int:
+        """Wait until the socket took every queued packet; returns how many it did not take in time."""
+        while self._waiting and self._socket.poll(max(0, round(timeout_s * 1000)), zmq.POLLOUT):
+            self._hand_over()
+        if not self._waiting:
+            self._socket.linger = round(timeout_s * 1000)  # what the socket took may still be on its way
+        return len(self._waiting)
+
+    def _hand_over(self) -> None:
+        try:
+            while self._waiting:
+                self._socket.send(self._waiting[0], zmq.NOBLOCK)
+                self._waiting.popleft()
+        except zmq.Again:
+            pass
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """The next packet, or None when none came within `timeout_s`."""
+        if not self._socket.poll(max(0, round(timeout_s * 1000))):
+            return None
+        frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        return bytes(frames[0])
+
+    def close(self) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> ZmqLink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class PacketFile:
+    """Packets one after another in a file or pipe (`-`), nothing between them: its size is what was on air."""
+
+    def __init__(self, path: str):
+        self._file: BinaryIO
+        if path == "-":
+            if sys.stdout.isatty():
+                raise FileError("packets are bytes, not text; redirect stdout into a file or a pipe")
+            self._file = sys.stdout.buffer
+        else:
+            try:
+                self._file = Path(path).open("wb")
+            except OSError as error:
+                raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --out") from None
+
+    def send(self, packet: bytes) -> int:
+        self._file.write(packet)
+        self._file.flush()  # a reader in the pipe waits for this packet, not for a full buffer
+        return 0
+
+    def drain(self, timeout_s: float) -> int:
+        return 0
+
+    def close(self) -> None:
+        if self._file is not sys.stdout.buffer:
+            self._file.close()
+
+
+def open_packets(path: str) -> BinaryIO:
+    """Open a file or pipe (`-`) of packets for reading.
+
+    Raises:
+        FileError: the file is missing or unreadable.
+    """
+    if path == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {(error.strerror or 'error').lower()}; give a file that clari-tx --out wrote") from None

@@ -1,0 +1,129 @@
+"""clari-rx: packets in, speech out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Protocol
+
+from stream.audio import FileSink, NullSink, PipeSink, check_output
+from stream.clock import Clock
+from stream.engine import load_decoder, model_names
+from stream.errors import UsageError, run_command
+from stream.frame import Pcm
+from stream.link import ZmqLink, open_packets
+from stream.options import command_parser, stop_on_signals, write_json
+from stream.packet import PROFILES, find_profile
+from stream.receiver import Receiver, receive, receive_file
+
+DESCRIPTION = """Receive packets, repair and conceal what the link did to them, and play the speech.
+
+examples:
+  clari-rx --bind tcp://127.0.0.1:5555 --speaker         listen
+  clari-rx --bind tcp://127.0.0.1:5555 --out heard.wav   record until Ctrl-C
+  clari-rx --in air.bin --out heard.wav                  decode packets that clari-tx --out wrote"""
+
+
+class ClosableSink(Protocol):
+    """A sink of samples with an end."""
+
+    def write(self, pcm: Pcm) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("clari-rx", DESCRIPTION)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--bind", metavar="ENDPOINT", help="ZeroMQ endpoint to receive at, like tcp://127.0.0.1:5555")
+    source.add_argument("--in", dest="input", metavar="FILE", help="read packets from a file; - is stdin")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--speaker", action="store_true", help="play on a speaker")
+    target.add_argument("--out", metavar="FILE", help="write WAV or FLAC; - writes WAV to stdout")
+    target.add_argument("--null", action="store_true", help="decode and count, but keep nothing")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite --out")
+    parser.add_argument("--raw", action="store_true", help="stdout gets raw signed 16-bit little-endian mono samples at 16 kHz")
+    parser.add_argument("-d", "--device", help="speaker: index or part of its name")
+    parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
+    parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
+    parser.add_argument("-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}")
+    parser.add_argument("--delay-ms", type=float, default=200.0, help="playout delay after the first packet; larger survives more jitter")
+    parser.add_argument("--idle-exit-s", type=float, default=0.0, help="end when nothing came for so long after speech; 0 is never")
+    parser.add_argument("--speed", type=float, default=1.0, help="clock factor, the same as the sender's")
+    parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on stderr")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+
+    def command() -> int:
+        if args.list_devices:
+            from stream.devices import list_devices
+
+            print(list_devices())
+            return 0
+        if not (args.bind or args.input):
+            raise UsageError("nothing to receive; add --bind ENDPOINT or --in FILE")
+        if not (args.speaker or args.out or args.null):
+            raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
+        if args.stats == "-" and args.out == "-":
+            raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
+        if args.speed <= 0:
+            raise UsageError(f"--speed {args.speed:g} stops the clock; give a number above 0")
+        if not 0 <= args.delay_ms <= 10_000:
+            raise UsageError(f"--delay-ms {args.delay_ms:g} is no playout delay; give 0 to 10000")
+        return listen(args)
+
+    return run_command("clari-rx", command)
+
+
+def open_sink(args: argparse.Namespace) -> ClosableSink:
+    """The sink that the options name."""
+    if args.null:
+        return NullSink()
+    if args.speaker:
+        from stream.devices import Speaker
+
+        return Speaker(args.device)
+    return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
+
+
+def listen(args: argparse.Namespace) -> int:
+    """Build the pieces, run the loop, report."""
+    if args.out:
+        check_output(args.out, args.force)
+    profile = find_profile(args.profile) if args.profile else None
+    stopped = stop_on_signals()
+    packets = open_packets(args.input) if args.input else None
+    decoder = load_decoder(args.model)
+    receiver = Receiver(decoder, args.delay_ms / 1000)
+    link = ZmqLink.receiver(args.bind) if args.bind else None
+    sink = open_sink(args)
+    if link and not args.quiet:
+        print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}", file=sys.stderr, flush=True)
+    try:
+        if link:
+            receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stopped)
+        else:
+            assert packets is not None
+            receive_file(receiver, packets, sink, profile, decoder.meta.decoder_id)
+    finally:
+        sink.close()
+        if link:
+            link.close()
+    stats = receiver.stats
+    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **stats.as_dict()})
+    if not args.quiet:
+        print(
+            f"clari-rx: {stats.received_packets} packets, {stats.repaired_packets} repaired ({stats.corrected_bytes} bytes), "
+            f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate; "
+            f"{stats.frames} frames, {stats.concealed_share:.1%} concealed, decoder real-time factor {stats.real_time_factor:.3f}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

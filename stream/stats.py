@@ -1,0 +1,78 @@
+"""Counters of a sender and of a receiver; plain data, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from stream.frame import FRAME_S, SAMPLE_RATE_HZ
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class SenderStats:
+    """What left the sender."""
+
+    packets: int = 0
+    dropped_packets: int = 0  # nobody took them
+    on_air_bytes: int = 0
+    frames: int = 0
+    speech_samples: int = 0  # of the source, before the padding of the last packet
+    not_finite_samples: int = 0
+    first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
+    encode_s: float = 0.0  # processor time of the encoder
+
+    @property
+    def speech_s(self) -> float:
+        return self.speech_samples / SAMPLE_RATE_HZ
+
+    @property
+    def on_air_bps(self) -> float:
+        """All bytes that left over the duration of speech."""
+        return self.on_air_bytes * 8 / self.speech_s if self.speech_samples else 0.0
+
+    @property
+    def code_bps(self) -> float:
+        """Code bits alone over the duration they stand for."""
+        return 16 / FRAME_S
+
+    @property
+    def real_time_factor(self) -> float:
+        return self.encode_s / (self.frames * FRAME_S) if self.frames else 0.0
+
+    def as_dict(self) -> dict[str, float | int]:
+        rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), **rates, "real_time_factor": self.real_time_factor}
+
+
+@dataclass
+class ReceiverStats:
+    """What arrived and what was heard."""
+
+    received_packets: int = 0  # of any kind, also damaged ones
+    rejected_packets: int = 0  # damaged beyond repair, or not ours
+    repaired_packets: int = 0
+    corrected_bytes: int = 0
+    duplicate_packets: int = 0
+    late_packets: int = 0
+    oversized_packets: int = 0
+    received_bytes: int = 0
+    frames: int = 0
+    concealed_frames: int = 0
+    first_frame: int = -1  # number of the first frame heard
+    first_frame_s: float = 0.0  # clock time at which its playout began
+    last_frame_s: float = 0.0
+    added_delay_s: float = 0.0  # by late packets
+    decode_s: float = 0.0
+
+    @property
+    def concealed_share(self) -> float:
+        return self.concealed_frames / self.frames if self.frames else 0.0
+
+    @property
+    def real_time_factor(self) -> float:
+        return self.decode_s / (self.frames * FRAME_S) if self.frames else 0.0
+
+    def as_dict(self) -> dict[str, float | int]:
+        shares = {"concealed_share": self.concealed_share, "real_time_factor": self.real_time_factor}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), **shares}

@@ -1,0 +1,122 @@
+"""clari-tx: speech in, packets out."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from collections.abc import Callable, Iterable
+
+from stream.audio import read_file, read_pipe
+from stream.clock import Clock
+from stream.engine import load_encoder, model_names
+from stream.errors import UsageError, run_command
+from stream.frame import Pcm
+from stream.link import PacketFile, PacketSink, ZmqLink
+from stream.options import command_parser, stop_on_signals, write_json
+from stream.packet import PROFILES, find_profile
+from stream.sender import Sender, send
+
+DESCRIPTION = """Send speech as packets of a few hundred bits per second.
+
+examples:
+  clari-tx --mic --connect tcp://127.0.0.1:5555            speak to a receiver or a channel
+  clari-tx --in speech.wav --connect tcp://127.0.0.1:5555  send a file in real time
+  clari-tx --in speech.wav --out air.bin --profile narrow  write the packets: the file's size is the air time
+  clari-tx --in speech.wav --out - | clari-rx --in - --out heard.wav"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("clari-tx", DESCRIPTION)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin")
+    source.add_argument("--mic", action="store_true", help="record from a microphone")
+    parser.add_argument("-d", "--device", help="microphone: index or part of its name")
+    parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
+    parser.add_argument("--raw", action="store_true", help="stdin is raw signed 16-bit little-endian mono samples at 16 kHz")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
+    target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
+    profiles = ", ".join(f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values())
+    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}")
+    parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
+    parser.add_argument("--speed", type=float, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed")
+    parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+
+    def command() -> int:
+        if args.list_devices:
+            from stream.devices import list_devices
+
+            print(list_devices())
+            return 0
+        if not (args.input or args.mic):
+            raise UsageError("nothing to send; add --mic or --in FILE")
+        if not (args.connect or args.out):
+            raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
+        if args.stats == "-" and args.out == "-":
+            raise UsageError("packets and statistics cannot share stdout; write --stats to a file")
+        if args.speed <= 0:
+            raise UsageError(f"--speed {args.speed:g} stops the clock; give a number above 0")
+        return transmit(args)
+
+    return run_command("clari-tx", command)
+
+
+def transmit(args: argparse.Namespace) -> int:
+    """Build the pieces, run the loop, report."""
+    profile = find_profile(args.profile)
+    stopped = stop_on_signals()
+    source: Iterable[Pcm]
+    microphone = None
+    if args.mic:
+        from stream.devices import Microphone
+
+        encoder = load_encoder(args.model)  # before the device opens: loading holds the interpreter and would drop samples
+        microphone = Microphone(args.device)
+        source = microphone.blocks(stopped)
+    else:
+        blocks = read_pipe(sys.stdin.buffer, args.raw) if args.input == "-" else read_file(args.input)
+        first = next(iter(blocks))  # an unreadable file is reported before a model is loaded or a link opened
+        encoder = load_encoder(args.model)
+        source = chain_until(first, blocks, stopped)
+    link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out)
+    sender = Sender(encoder, profile, secrets.randbelow(8))
+    if not args.quiet:
+        print(f"clari-tx: {profile.name}, {profile.on_air_bps:.0f} bps on air, model {encoder.meta.name}", file=sys.stderr, flush=True)
+    clock = Clock(args.speed) if args.connect and not args.mic else None
+    try:
+        send(sender, source, link, clock)
+    finally:
+        link.close()
+        if microphone:
+            microphone.close()
+    stats = sender.stats
+    write_json(args.stats, {"profile": profile.name, "model": encoder.meta.name, **stats.as_dict()})
+    if not args.quiet:
+        lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
+        xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""
+        print(
+            f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
+            f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
+            file=sys.stderr,
+        )
+    return 130 if stopped() and not args.mic else 0
+
+
+def chain_until(first: Pcm, blocks: Iterable[Pcm], stopped: Callable[[], bool]) -> Iterable[Pcm]:
+    """The first block, then the others until `stopped`."""
+    yield first
+    for block in blocks:
+        if stopped():
+            return
+        yield block
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
