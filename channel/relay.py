@@ -45,7 +45,7 @@ def relay_sockets(transit: Transit, source: ZmqLink, clock: Clock, idle_exit_s: 
         now_s = clock.now_s()
         if transit.forward(now_s):
             active_s = now_s
-        until_s = min(transit.next_s, active_s + (idle_exit_s or math.inf))
+        until_s = transit.next_s if transit.in_flight else active_s + (idle_exit_s or math.inf)
         packet = source.receive(min((until_s - now_s) / clock.speed, LONGEST_POLL_S))
         now_s = clock.now_s()
         if packet is not None:
@@ -195,11 +195,10 @@ def run_channel(args: argparse.Namespace) -> int:
                 relay_stream(transit, source, args.packet_bytes, args.packet_s)
         except KeyboardInterrupt:
             pass  # the normal end of a process that would run for ever
-        finally:
-            transit.refused += sink.drain(DRAIN_S)
-            print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
-            if args.report:
-                _write_report(args.report, report_fields(args, config, simulator, transit))
+        transit.refused += sink.drain(DRAIN_S)
+        print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
+        if args.report:
+            _write_report(args.report, report_fields(args, config, simulator, transit))
     return 0
 
 

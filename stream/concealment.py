@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 
-HOLD_S = 0.48
-FADE_OUT_S = 0.48
+HOLD_FRAMES = 6
+FADE_OUT_FRAMES = 6
 FADE_IN_S = 0.02
 
 
@@ -20,15 +20,15 @@ class Fade:
 
     def __init__(self) -> None:
         self._gain = 1.0
-        self._lost_s = 0.0
+        self._lost_frames = 0
 
     def apply(self, pcm: Pcm, lost: bool) -> Pcm:
         """Samples [1280] with the gain that a frame at this place has; the gain never jumps."""
-        self._lost_s = self._lost_s + FRAME_S if lost else 0.0
+        self._lost_frames = self._lost_frames + 1 if lost else 0
         if not lost:
             step = 1 / (FADE_IN_S * SAMPLE_RATE_HZ)
-        elif self._lost_s > HOLD_S:
-            step = -1 / (FADE_OUT_S * SAMPLE_RATE_HZ)
+        elif self._lost_frames > HOLD_FRAMES:
+            step = -1 / (FADE_OUT_FRAMES * SAMPLES_PER_FRAME)
         else:
             step = 0.0
         gains = np.clip(self._gain + step * np.arange(1, SAMPLES_PER_FRAME + 1), 0.0, 1.0).astype(np.float32)

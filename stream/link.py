@@ -6,6 +6,7 @@ newer speech is worth more, and says how many.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections import deque
 from pathlib import Path
@@ -50,7 +51,7 @@ class ZmqLink:
             action = "bind" if bind else "connect to"
             cure = {
                 zmq.EADDRINUSE: "another program holds it; choose another port or stop that program",
-                zmq.ENODEV: "no such network interface; use 127.0.0.1 or an address of this machine",
+                errno.ENODEV: "no such network interface; use 127.0.0.1 or an address of this machine",
             }.get(error.errno or 0, "write it like tcp://127.0.0.1:5555")
             raise LinkError(f"cannot {action} {endpoint}: {error.strerror.lower()}; {cure}") from None
 

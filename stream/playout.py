@@ -19,6 +19,7 @@ from stream.packet import Profile, Voice, sequence_difference
 LONGEST_DELAY_S = 3.0  # the clock is never moved further back than this in a talk spurt
 OUTAGE_S = 5.0  # after so long without a packet the talk spurt counts as over
 FURTHEST_AHEAD_S = 30.0  # a packet further ahead than this belongs to another talk spurt
+REMEMBERED_PACKETS = 64  # to tell a duplicate from a late packet
 
 
 class Arrival(Enum):
@@ -47,6 +48,7 @@ class Playout:
         self._frames: dict[int, Codes] = {}
         self._profile: Profile | None = None
         self._stream: int | None = None
+        self._received: set[int] = set()  # extended sequence numbers of the newest packets
         self._sequence = 0  # newest, extended beyond its 10 bits
         self._playing = False
         self._next = 0  # frame of the next slot
@@ -77,29 +79,30 @@ class Playout:
         sequence = self._sequence + sequence_difference(voice.sequence, self._sequence % 1024)
         first = sequence * profile.frames
         last = first + profile.frames - 1
+        if sequence in self._received:
+            return Arrival.DUPLICATE
         if self._playing and (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
             self._frames.clear()
             self._playing = False
         self._sequence = max(self._sequence, sequence)
         if not self._playing:
             if first <= self._heard:
-                return Arrival.DUPLICATE if last <= self._heard else Arrival.LATE
+                return Arrival.LATE
             self._start(now_s, first)
         elif first < self._next:
             late_s = (self._next - first) * FRAME_S
-            if first <= self._heard or self.added_delay_s + late_s > LONGEST_DELAY_S:
-                if last < self._next:
-                    return Arrival.LATE if first > self._heard else Arrival.DUPLICATE
-            else:
+            if first > self._heard and self.added_delay_s + late_s <= LONGEST_DELAY_S:
                 self._next = first
                 self.added_delay_s += late_s
-        duplicate = last in self._frames
+            elif last < self._next:
+                return Arrival.LATE
+        self._received = {kept for kept in self._received if kept > self._sequence - REMEMBERED_PACKETS} | {sequence}
         for number, codes in enumerate(voice.codes, start=first):
             if number >= self._next:
                 self._frames[number] = codes
         if voice.end:
             self._last = max(self._last, last)
-        return Arrival.DUPLICATE if duplicate else Arrival.ACCEPTED
+        return Arrival.ACCEPTED
 
     def due(self, now_s: float) -> list[Slot]:
         """The slots whose time has come, oldest first."""
@@ -124,6 +127,7 @@ class Playout:
     def _restart(self, voice: Voice, profile: Profile) -> None:
         """Another stream or profile: the sender was started anew."""
         self._frames.clear()
+        self._received.clear()
         self._stream, self._profile = voice.stream, profile
         self._sequence = voice.sequence
         self._playing, self._heard, self._last = False, -1, -1

@@ -159,7 +159,9 @@ def test_a_live_pipe_hands_over_what_is_due_before_it_waits_for_more() -> None:
 
 def test_a_truncated_last_packet_is_reported_after_the_others_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pipe(tmp_path, numbered(3)[:-5]) == (5, numbered(2))
-    assert "28 of 33 bytes; give --packet-bytes" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "28 of 33 bytes; give --packet-bytes" in message
+    assert message.count("\n") == 1
 
 
 def test_an_empty_input_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

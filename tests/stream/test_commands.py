@@ -1,0 +1,268 @@
+"""The commands as their users run them: files, pipes, sockets, and every kind of bad input in one line."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from stream import bench, demo, devices, rx, tx
+from stream.demo import CLIP
+from tests.conftest import SAMPLE_RATE_HZ, speech_like
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_endpoint() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def fails(capsys: pytest.CaptureFixture[str], command, argv: list[str], code: int, says: str) -> None:
+    """The command exits with `code` and says one line that contains `says`."""
+    assert command.main(argv) == code
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert says in lines[0]
+    assert "Traceback" not in captured.err
+
+
+def test_the_narrow_profile_keeps_its_promise_on_the_shipped_clip(tmp_path: Path) -> None:
+    air, stats = tmp_path / "air.bin", tmp_path / "tx.json"
+    assert tx.main(["--in", str(CLIP), "--out", str(air), "--profile", "narrow", "--quiet", "--stats", str(stats)]) == 0
+    seconds = soundfile.info(CLIP).duration
+    assert air.stat().st_size * 8 / seconds <= 275
+    figures = json.loads(stats.read_text())
+    assert figures["on_air_bytes"] == air.stat().st_size
+    assert figures["on_air_bps"] == pytest.approx(air.stat().st_size * 8 / seconds)
+    assert figures["code_bps"] == 200
+
+
+@pytest.mark.parametrize(("rate_hz", "channels", "subtype"), [(8000, 1, "PCM_16"), (44100, 2, "FLOAT"), (48000, 1, "PCM_24"), (16000, 3, "PCM_16")])
+def test_any_rate_and_channel_count(tmp_path: Path, rate_hz: int, channels: int, subtype: str) -> None:
+    time_s = np.arange(2 * rate_hz) / rate_hz
+    sound = np.repeat((0.1 * np.sin(2 * np.pi * 300 * time_s))[:, None], channels, axis=1)
+    soundfile.write(tmp_path / "in.wav", sound, rate_hz, subtype)
+    assert tx.main(["--in", str(tmp_path / "in.wav"), "--out", str(tmp_path / "air"), "--stats", str(tmp_path / "s"), "-q"]) == 0
+    assert json.loads((tmp_path / "s").read_text())["speech_samples"] == pytest.approx(32000, abs=16)
+
+
+def test_pipes_of_samples_and_packets(tmp_path: Path, wav: Path) -> None:
+    """wav > clari-tx > clari-channel > clari-rx > wav, all through stdin and stdout."""
+    sender = [sys.executable, "-m", "stream.tx", "--in", "-", "--out", "-", "--profile", "fast", "-q"]
+    channel = [sys.executable, "-m", "channel.relay", "--in", "-", "--out", "-", "--packet-bytes", "16", "--packet-s", "0.32"]
+    receiver = [sys.executable, "-m", "stream.rx", "--in", "-", "--out", "-", "-q"]
+    packets = subprocess.run(sender, input=wav.read_bytes(), capture_output=True, check=True, cwd=ROOT).stdout
+    assert len(packets) % 16 == 0
+    arrived = subprocess.run(channel, input=packets, capture_output=True, check=True, cwd=ROOT).stdout
+    assert arrived == packets
+    heard = subprocess.run(receiver, input=arrived, capture_output=True, check=True, cwd=ROOT).stdout
+    assert heard[:4] == b"RIFF" and len(heard) == 44 + len(packets) // 16 * 4 * 1280 * 2
+    raw = subprocess.run([*receiver, "--raw"], input=arrived, capture_output=True, check=True, cwd=ROOT).stdout
+    assert raw == heard[44:]
+
+
+def test_raw_samples_equal_the_same_wav(tmp_path: Path, wav: Path) -> None:
+    with wave.open(str(wav)) as audio:
+        raw = audio.readframes(audio.getnframes())
+    command = [sys.executable, "-m", "stream.tx", "--in", "-", "--out", "-", "-q"]
+    packets = [
+        subprocess.run([*command, *extra], input=data, capture_output=True, check=True, cwd=ROOT).stdout
+        for data, extra in ((wav.read_bytes(), []), (raw, ["--raw"]), (raw, []))
+    ]
+    codes = [[packet[i : i + 26][2:18] for i in range(0, len(packet), 26)] for packet in packets]
+    assert codes[0] == codes[1] == codes[2]
+
+
+def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
+    endpoint, out, stats = free_endpoint(), tmp_path / "heard.wav", tmp_path / "rx.json"
+    receiver = subprocess.Popen(
+        [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--speed", "4", "--idle-exit-s", "2", "--stats", str(stats)],
+        cwd=ROOT, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert tx.main(["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q"]) == 0
+        _, messages = receiver.communicate(timeout=60)
+    finally:
+        receiver.kill()
+    assert receiver.returncode == 0, messages
+    figures = json.loads(stats.read_text())
+    assert figures["received_packets"] == 5
+    assert soundfile.info(out).frames == figures["frames"] * 1280
+    assert abs(soundfile.info(out).samplerate - SAMPLE_RATE_HZ) == 0
+
+
+def test_an_interrupted_receiver_keeps_what_it_heard(tmp_path: Path, wav: Path) -> None:
+    endpoint, out = free_endpoint(), tmp_path / "heard.wav"
+    command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--speed", "4"]
+    receiver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        assert receiver.stderr is not None
+        assert "listening" in receiver.stderr.readline()
+        assert tx.main(["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q"]) == 0
+        receiver.terminate()
+        _, messages = receiver.communicate(timeout=60)
+    finally:
+        receiver.kill()
+    assert receiver.returncode == 0
+    assert "frames" in messages and "Traceback" not in messages
+    assert soundfile.info(out).frames % 1280 == 0
+
+
+def bad_wav(path: Path, kind: str) -> Path:
+    path = path / f"{kind}.wav"
+    header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + 400, b"WAVEfmt ", 16, 1, 1, 0, 0, 2, 16, b"data", 400)
+    content = {"empty": b"", "text": b"this is text\n" * 50, "zero-hz": header + bytes(400), "header-only": header[:20]}
+    if kind == "no-samples":
+        soundfile.write(path, np.zeros(0, np.float32), SAMPLE_RATE_HZ)
+    elif kind != "missing":
+        path.write_bytes(content[kind])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "zero-hz", "header-only", "no-samples"])
+def test_bad_input_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    path = bad_wav(tmp_path, kind)
+    fails(capsys, tx, ["--in", str(path), "--out", str(tmp_path / "air")], 6, path.name)
+    assert not (tmp_path / "air").exists()  # no output appears for an input that is none
+
+
+def test_samples_that_are_no_numbers_are_sent_as_silence_with_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pcm = speech_like(1.0)
+    pcm[100:200] = np.nan
+    pcm[300] = np.inf
+    soundfile.write(tmp_path / "nan.wav", pcm, SAMPLE_RATE_HZ, "FLOAT")
+    assert tx.main(["--in", str(tmp_path / "nan.wav"), "--out", str(tmp_path / "air"), "-q"]) == 0
+    assert "101 samples are not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        ([], 2, "--mic or --in"),
+        (["--in", "WAV"], 2, "--connect ENDPOINT or --out"),
+        (["--in", "WAV", "--out", "AIR", "--profile", "wide"], 2, "fast, standard, narrow"),
+        (["--in", "WAV", "--out", "AIR", "--model", "none"], 4, "no model 'none'"),
+        (["--in", "WAV", "--out", "DIR/no/air"], 6, "cannot write"),
+        (["--in", "WAV", "--connect", "carrier-pigeon"], 5, "tcp://127.0.0.1:5555"),
+        (["--in", "WAV", "--out", "-", "--stats", "-"], 2, "stdout"),
+        (["--in", "WAV", "--connect", "tcp://127.0.0.1:1", "--speed", "0"], 2, "--speed"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_sender_options(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, says: str) -> None:
+    names = {"WAV": str(wav), "AIR": str(tmp_path / "air"), "DIR": str(tmp_path)}
+    fails(capsys, tx, [names.get(word, word.replace("DIR", str(tmp_path))) for word in argv], code, says)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        ([], 2, "--bind ENDPOINT or --in"),
+        (["--in", "AIR"], 2, "--speaker"),
+        (["--in", "MISSING", "--out", "OUT.wav"], 6, "no such file"),
+        (["--in", "GARBAGE", "--out", "OUT.wav"], 5, "no valid packet"),
+        (["--in", "EMPTY", "--out", "OUT.wav"], 5, "no valid packet"),
+        (["--in", "GARBAGE", "--out", "OUT.mp3"], 2, ".wav or .flac"),
+        (["--in", "GARBAGE", "--out", "GARBAGE.wav"], 6, "--force"),
+        (["--in", "GARBAGE", "--out", "OUT.wav", "--model", "none"], 4, "no model"),
+        (["--in", "GARBAGE", "--out", "OUT.wav", "--profile", "wide"], 2, "unknown profile"),
+        (["--bind", "nonsense", "--null"], 5, "cannot bind nonsense"),
+        (["--bind", "tcp://127.0.0.1:0", "--null", "--delay-ms", "-5"], 2, "playout delay"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_receiver_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, says: str) -> None:
+    (tmp_path / "GARBAGE").write_bytes(np.random.default_rng(0).bytes(500))
+    (tmp_path / "GARBAGE.wav").write_bytes(b"precious")
+    (tmp_path / "EMPTY").write_bytes(b"")
+    (tmp_path / "AIR").write_bytes(b"x")
+    words = {name: str(tmp_path / name) for name in ("AIR", "MISSING", "OUT.wav", "OUT.mp3", "GARBAGE", "GARBAGE.wav", "EMPTY")}
+    fails(capsys, rx, [words.get(word, word) for word in argv], code, says)
+    assert (tmp_path / "GARBAGE.wav").read_bytes() == b"precious"
+
+
+def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = free_endpoint()
+    with socket.create_server(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))):
+        fails(capsys, rx, ["--bind", endpoint, "--null"], 5, "another program holds it")
+
+
+@pytest.mark.parametrize(("command", "argv"), [(tx, ["--mic", "--out", "AIR"]), (rx, ["--bind", "ENDPOINT", "--speaker"]), (tx, ["-l"]), (rx, ["-l"])])
+def test_no_portaudio_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command, argv: list[str]) -> None:
+    class NoPortAudio:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(), *sys.meta_path])
+    words = {"AIR": str(tmp_path / "air"), "ENDPOINT": free_endpoint()}
+    fails(capsys, command, [words.get(word, word) for word in argv], 3, "apt-get install libportaudio2")
+
+
+def test_no_such_device_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PortAudioError(Exception):
+        pass
+
+    class Library:
+        @staticmethod
+        def query_devices(device: object, kind: str) -> None:
+            raise ValueError(f"No {kind} device matching {device!r}")
+
+    Library.PortAudioError = PortAudioError
+    monkeypatch.setattr(devices, "import_sounddevice", lambda: Library)
+    fails(capsys, tx, ["--mic", "--device", "Headset", "--out", str(tmp_path / "air")], 3, "--list-devices")
+
+
+@pytest.mark.parametrize("command", [tx, rx, demo, bench], ids=lambda module: module.__name__)
+def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
+    for option in ("--help", "--version"):
+        with pytest.raises(SystemExit) as stop:
+            command.main([option])
+        assert stop.value.code == 0
+    assert "exit codes: 0 success" in capsys.readouterr().out
+
+
+def test_unknown_options_are_wrong_usage() -> None:
+    with pytest.raises(SystemExit) as stop:
+        tx.main(["--no-such-option"])
+    assert stop.value.code == 2
+
+
+def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    assert demo.main(["--in", str(wav), "--out", str(out), "--loss", "0.2", "--ber", "1e-3", "--seed", "3", "--speed", "4"]) == 0
+    printed = capsys.readouterr().out
+    for row in ("on air", "packets sent", "packets lost", "packets repaired", "frames concealed", "mouth-to-ear", "real-time factor", "STOI"):
+        assert row in printed
+    assert (out / "demo.png").read_bytes()[:4] == b"\x89PNG"
+    assert soundfile.info(out / "received.wav").duration > 1
+    figures = {name: json.loads((out / f"{name}.json").read_text()) for name in ("tx", "channel", "rx")}
+    assert figures["channel"]["packets"]["offered"] == figures["tx"]["packets"] == 5
+
+
+def test_the_demo_says_why_it_failed(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--preset", "carrier-pigeon"]) != 0
+    error = capsys.readouterr().err
+    assert "carrier-pigeon" in error and "Traceback" not in error
+    assert demo.main(["--in", str(tmp_path / "missing.wav"), "--out", str(tmp_path)]) == 6
+
+
+def test_bench_prints_every_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert bench.main(["codec", "--frames", "20", "--json", str(tmp_path / "bench.json")]) == 0
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    for part in ("encoder", "decoder"):
+        assert set(figures[part]) == {"real_time_factor", "p50_ms", "p99_ms", "load_s", "resident_mb"}
+        assert all(value > 0 for value in figures[part].values())
+    assert "clari-tx is ready" in capsys.readouterr().out

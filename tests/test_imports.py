@@ -1,0 +1,58 @@
+"""Arrows between packages point one way, and the runtime never loads torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("stream", "channel", "codec", "export")
+ALLOWED = {
+    "stream": {"stream"},
+    "channel": {"channel", "stream"},
+    "codec": {"codec", "stream"},
+    "export": {"export", "codec", "stream"},
+}
+# Inside stream: what is pure knows neither clock nor link nor device.
+PURE = ("frame", "packet", "fec", "playout", "stats", "concealment")
+IMPURE_IMPORTS = {"time", "threading", "socket", "zmq", "sounddevice", "stream.clock", "stream.link", "stream.devices", "stream.audio"}
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_point_one_way(package: str) -> None:
+    for path in (ROOT / package).glob("*.py"):
+        tops = {name.split(".")[0] for name in imported(path)}
+        assert tops & {*PACKAGES, "tests"} <= ALLOWED[package], path
+
+
+@pytest.mark.parametrize("name", ("impairments", "presets", "simulator", "transit"))
+def test_the_channel_core_knows_nothing_of_speech(name: str) -> None:
+    tops = {each.split(".")[0] for each in imported(ROOT / "channel" / f"{name}.py")}
+    assert not tops & {"stream", "zmq", "time", "threading", "socket"}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_know_no_clock_socket_or_thread(name: str) -> None:
+    assert not imported(ROOT / "stream" / f"{name}.py") & IMPURE_IMPORTS
+
+
+def test_runtime_loads_neither_torch_nor_audio_device() -> None:
+    modules = [f"{package}.{path.stem}" for package in ("stream", "channel") for path in (ROOT / package).glob("*.py")]
+    code = f"import sys, importlib\nfor m in {modules!r}: importlib.import_module(m)\n"
+    code += "print([m for m in ('torch', 'onnx', 'sounddevice', 'matplotlib', 'codec', 'export') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
