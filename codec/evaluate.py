@@ -240,8 +240,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this (default: all)")
     parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers (default: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals (default: %(default)s)")
+    names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
-        "--systems", nargs="+", choices=SYSTEM_NAMES, default=SYSTEM_NAMES, help="rows of the table; original always (default: all)"
+        "--systems",
+        nargs="+",
+        choices=SYSTEM_NAMES,
+        default=SYSTEM_NAMES,
+        metavar="NAME",
+        help=f"rows of the table, of {names}; the original is always one (default: all)",
     )
     parser.add_argument("--model", default="base", help="name or folder of clari's graphs (default: %(default)s)")
     parser.add_argument("--vocoder", type=Path, metavar="FILE", help="safetensors weights for the row `vocoder`")
@@ -253,7 +259,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _require_extra() -> None:
-    for module in ("pocketsphinx", "pystoi", "jiwer"):
+    for module in ("pocketsphinx", "pystoi", "jiwer", "torch"):
         if importlib.util.find_spec(module) is None:
             raise ClariError(f"{module} is not installed; run: pip install 'clari[eval]'")
 

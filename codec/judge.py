@@ -38,7 +38,8 @@ class Judge(Protocol):
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
     """Samples [N] in -1..1 as int16 [N], clipped: what a judge hears."""
-    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    rounded: np.ndarray = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    return rounded
 
 
 _decoder: Any = None  # one per process of the pool

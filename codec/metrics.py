@@ -96,7 +96,8 @@ def log_mel(samples: np.ndarray) -> Tensor:
     frontend = _frontend()
     padded = np.pad(samples.astype(np.float32), (0, -len(samples) % HOP_SAMPLES))
     with torch.no_grad():
-        return frontend(torch.from_numpy(padded)[None], frontend.initial_state(1))[0]
+        mel: Tensor = frontend(torch.from_numpy(padded)[None], frontend.initial_state(1))[0]
+    return mel
 
 
 def mel_distance(original: np.ndarray, decoded: np.ndarray) -> float:

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from codec.manifest import Utterance, write_manifest
+from codec.manifest import Utterance, read_manifest, write_manifest
 
 SAMPLE_RATE_HZ = 16_000
 DEBIAN_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng"}
@@ -38,31 +39,45 @@ def require_programs() -> None:
         raise SynthesisError(f"{' and '.join(missing)} missing; install: apt-get install {' '.join(missing)}")
 
 
-def speak(text: str, rng: np.random.Generator, folder: Path, name: str) -> Utterance:
-    """Speak `text` with a random voice into `folder/name.flac` and describe it."""
+@dataclass(frozen=True)
+class Voice:
+    """A program and its options for one random voice."""
+
+    speaker: str
+    command: tuple[str, ...]  # writes {wav} when the text is appended
+    timed: bool  # prints phone times
+
+
+def random_voice(rng: np.random.Generator) -> Voice:
+    """Half flite with its few voices at other rates and pitches, half espeak-ng with its many."""
     if rng.random() < 0.5:
-        voice = str(rng.choice(FLITE_VOICES))
-        mean_f0_hz = {"slt": 175.0}.get(voice, 115.0) * float(rng.uniform(0.75, 1.35))
-        command = ["flite", "-psdur", "-voice", voice, "--setf", f"duration_stretch={rng.uniform(0.75, 1.25):.3f}",
-                   "--setf", f"int_f0_target_mean={mean_f0_hz:.1f}", "-t", text + " "]
-        speaker = f"flite:{voice}"
-    else:
-        voice = f"{rng.choice(ESPEAK_LANGUAGES)}+{rng.choice(ESPEAK_VARIANTS)}"
-        command = ["espeak-ng", "-v", voice, "-s", str(rng.integers(120, 215)), "-p", str(rng.integers(15, 90)), text]
-        speaker = f"espeak:{voice}"
+        name = str(rng.choice(FLITE_VOICES))
+        mean_f0_hz = (175.0 if name == "slt" else 115.0) * float(rng.uniform(0.75, 1.35))
+        options = ("--setf", f"duration_stretch={rng.uniform(0.75, 1.25):.3f}", "--setf", f"int_f0_target_mean={mean_f0_hz:.1f}")
+        return Voice(f"flite:{name}", ("flite", "-psdur", "-o", "{wav}", "-voice", name, *options, "-t"), timed=True)
+    name = f"{rng.choice(ESPEAK_LANGUAGES)}+{rng.choice(ESPEAK_VARIANTS)}"
+    options = ("-s", str(rng.integers(120, 215)), "-p", str(rng.integers(15, 90)))
+    return Voice(f"espeak:{name}", ("espeak-ng", "-w", "{wav}", "-v", name, *options), timed=False)
+
+
+def speak(text: str, voice: Voice, path: Path) -> str:
+    """Speak `text` into the FLAC file `path`; returns the phone times where the program tells them.
+
+    Raises:
+        SynthesisError: the program failed.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         wav = Path(temporary) / "speech.wav"
-        done = subprocess.run([*command[:-1], *(["-o"] if command[0] == "flite" else ["-w"]), str(wav), command[-1]]
-                              if command[0] == "espeak-ng" else [command[0], "-o", str(wav), *command[1:]],
-                              capture_output=True, text=True, check=False)
-        if done.returncode != 0 or not wav.is_file():
+        command = [part.format(wav=wav) for part in voice.command]
+        # A trailing space keeps flite from taking a single word for a file name.
+        done = subprocess.run([*command, text + " "], capture_output=True, text=True, check=False)
+        if done.returncode or not wav.is_file():
             raise SynthesisError(f"{command[0]} failed on {text[:40]!r}: {done.stderr.strip()[:80]}; check its installation")
         samples, sample_rate_hz = soundfile.read(wav, dtype="float32")
-    samples = soxr.resample(samples, sample_rate_hz, SAMPLE_RATE_HZ)
-    path = folder / f"{name}.flac"
-    soundfile.write(path, samples, SAMPLE_RATE_HZ)
-    alignment = " ".join(done.stdout.split()) if command[0] == "flite" else ""
-    return Utterance(path, len(samples) / SAMPLE_RATE_HZ, speaker, "train", text, LICENCE, "synthetic", alignment)
+    unfinished = path.with_suffix(".part.flac")
+    soundfile.write(unfinished, soxr.resample(samples, sample_rate_hz, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
+    unfinished.rename(path)
+    return " ".join(done.stdout.split()) if voice.timed else ""
 
 
 def synthesize(sentences: Path, out: Path, hours: float, seed: int, workers: int) -> list[Utterance]:
@@ -78,14 +93,26 @@ def synthesize(sentences: Path, out: Path, hours: float, seed: int, workers: int
     lines = [line for line in lines if 15 <= len(line) <= 160]
     out.mkdir(parents=True, exist_ok=True)
 
+    known = {item.path: item for item in read_manifest(out / "speech.tsv")} if (out / "speech.tsv").is_file() else {}
+
     def make(number: int) -> Utterance:
+        path = out / f"{number:07d}.flac"
         rng = np.random.default_rng([seed, number])
-        return speak(lines[rng.integers(len(lines))], rng, out, f"{number:07d}")
+        text, voice = lines[rng.integers(len(lines))], random_voice(rng)
+        before = known.get(path)
+        if before and path.is_file() and (before.speaker, before.transcript) == (voice.speaker, text):
+            return before
+        alignment = speak(text, voice, path)
+        seconds = round(soundfile.info(path).duration, 3)
+        return Utterance(path, seconds, voice.speaker, "train", text, LICENCE, "synthetic", alignment)
 
     spoken: list[Utterance] = []
     with ThreadPoolExecutor(workers) as pool:
         while sum(item.seconds for item in spoken) < hours * 3600:
-            spoken.extend(pool.map(make, range(len(spoken), len(spoken) + 200)))
-            write_manifest(out / "speech.tsv", spoken)
-            print(f"{sum(item.seconds for item in spoken) / 3600:.2f} h", flush=True)
+            batch = range(len(spoken), len(spoken) + 4 * workers)
+            spoken.extend(pool.map(make, batch))
+            if len(spoken) % 100 < len(batch):
+                write_manifest(out / "speech.tsv", spoken)
+                print(f"{sum(item.seconds for item in spoken) / 3600:.2f} h", flush=True)
+    write_manifest(out / "speech.tsv", spoken)
     return spoken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 
 import numpy as np
@@ -18,8 +19,9 @@ SMALLEST_HALVED_ELEMENTS = 256
 
 def to_onnx(step: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str], output_names: list[str]) -> onnx.ModelProto:
     """Export one step with fixed shapes, batch 1."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # which optional packages the exporter misses is no news
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations are no news to the user
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             step.eval(), inputs, input_names=input_names, output_names=output_names, opset_version=OPSET, dynamo=True,
             external_data=False, verbose=False,

@@ -1,0 +1,166 @@
+"""Manifests, packing, batches: held-out speakers stay out, and a step's batch follows from its number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from codec import corpus
+from codec.batches import UNKNOWN_PHONE, Batches, prefetch, set_aside, validation_batches, with_noise
+from codec.config import DataConfig
+from codec.corpus import CorpusError, PackedCorpus, active_level_db, pack, pack_noise
+from codec.manifest import ManifestError, Utterance, read_manifest, training_utterances, write_manifest
+from codec.phones import PHONE_INDEX, PhoneError, parse_alignment, text_to_phones
+from codec.synthesis import SynthesisError, require_programs, synthesize
+from tests.conftest import SAMPLE_RATE_HZ, speech_like
+
+
+@pytest.fixture(scope="module")
+def packed(corpus_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    folder = tmp_path_factory.mktemp("packed")
+    assert pack([corpus_manifest], folder / "speech", workers=1) == 11
+    noises = folder / "noises"
+    noises.mkdir()
+    soundfile.write(noises / "hiss.wav", np.random.default_rng(0).normal(0, 0.1, 16000), SAMPLE_RATE_HZ)
+    soundfile.write(noises / "nothing.wav", np.zeros(16000), SAMPLE_RATE_HZ)
+    assert pack_noise(noises, folder / "noise") == 1  # silence is no noise
+    return DataConfig(corpora=(str(folder / "speech"),), shares=(1.0,), noise=str(folder / "noise"), crop_s=0.96, batch_s=4.8)
+
+
+def test_heldout_speakers_are_not_packed(packed: DataConfig) -> None:
+    speakers = {entry.speaker for entry in PackedCorpus(Path(packed.corpora[0])).entries}
+    assert "s:heldout" not in speakers and len(speakers) == 10
+
+
+def test_a_speaker_in_both_splits_is_refused() -> None:
+    def item(split: str) -> Utterance:
+        return Utterance(Path("x"), 1.0, "s:1", split, "", "", "")
+
+    with pytest.raises(ManifestError, match="both splits"):
+        training_utterances([item("train"), item("heldout")])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path\tseconds\n", "column"),
+        ("path\tseconds\tspeaker\tsplit\ttranscript\tlicence\tcorpus\na\tb\tc\ttrain\te\tf\tg\n", "seconds is 'b'"),
+        ("path\tseconds\tspeaker\tsplit\ttranscript\tlicence\tcorpus\na\t1\tc\tdev\te\tf\tg\n", "split is 'dev'"),
+        ("path\tseconds\tspeaker\tsplit\ttranscript\tlicence\tcorpus\na\t1\n", ":2: too few fields"),
+    ],
+)
+def test_malformed_manifests_name_line_and_cure(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "m.tsv").write_text(text)
+    with pytest.raises(ManifestError, match=says):
+        read_manifest(tmp_path / "m.tsv")
+
+
+def test_manifests_round_trip(tmp_path: Path) -> None:
+    items = [Utterance(tmp_path / "a.flac", 1.25, "s:1", "train", "IT'S A TEST", "CC0", "x", "pau:0.1 t:0.2")]
+    write_manifest(tmp_path / "m.tsv", items)
+    assert read_manifest(tmp_path / "m.tsv") == items
+
+
+def test_packed_audio_is_the_recording(packed: DataConfig, corpus_manifest: Path) -> None:
+    corpus = PackedCorpus(Path(packed.corpora[0]))
+    original, _ = soundfile.read(corpus_manifest.parent / "3.flac", dtype="float32")
+    assert np.abs(corpus.audio(corpus.entries[3]) - original).max() < 1e-4
+    assert corpus.entries[3].phones.split()[:2] == ["hh", "ah"]
+
+
+def test_an_unreadable_recording_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.opus").write_bytes(b"OggS but not really")
+    soundfile.write(tmp_path / "good.wav", speech_like(1.0), SAMPLE_RATE_HZ)
+    items = [Utterance(tmp_path / name, 1.0, "s:1", "train", "", "CC0", "x") for name in ("bad.opus", "good.wav")]
+    write_manifest(tmp_path / "m.tsv", items)
+    assert corpus.main(["pack", str(tmp_path / "m.tsv"), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
+    assert len(PackedCorpus(tmp_path / "out").entries) == 1
+
+
+def test_batches_follow_from_seed_and_step(packed: DataConfig) -> None:
+    first, again, other = Batches(packed, 1), Batches(packed, 1), Batches(packed, 2)
+    a, b = first.crops(7), again.crops(7)
+    assert a.heard.shape == (5, 15360) and np.array_equal(a.heard, b.heard) and np.array_equal(a.clean, b.clean)
+    assert not np.array_equal(a.clean, first.crops(8).clean)
+    assert not np.array_equal(a.clean, other.crops(7).clean)
+
+
+def test_noise_is_in_what_is_heard_not_in_what_should_be_said(packed: DataConfig) -> None:
+    batches = Batches(packed, 1)
+    differs = [not np.array_equal(h, c) for step in range(40) for h, c in zip(*vars(batches.crops(step)).values(), strict=True)]
+    assert 0.2 < np.mean(differs) < 0.4  # noise_share is 0.3
+
+
+def test_noise_has_the_asked_level() -> None:
+    clean, noise = speech_like(1.0), np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
+    added = with_noise(clean, noise, 10.0) - clean
+    assert 10 * np.log10(np.mean(clean**2) / np.mean(added**2)) == pytest.approx(10.0, abs=0.01)
+
+
+def test_speakers_set_aside_are_validated_on_and_not_trained_on(packed: DataConfig) -> None:
+    train, validation = Batches(packed, 1), validation_batches(packed, 1)
+    assert validation is not None
+    trained = {entry.speaker for entries in train.entries for entry in entries}
+    validated = {entry.speaker for entries in validation.entries for entry in entries}
+    assert validated == {"s:11"} and not trained & validated
+    assert all(set_aside(speaker) for speaker in validated)
+
+
+def test_labels_follow_the_speed(tmp_path: Path, packed: DataConfig) -> None:
+    soundfile.write(tmp_path / "a.flac", speech_like(2.0), SAMPLE_RATE_HZ)
+    alignment = "pau:0.4 t:1.0 iy:1.6 pau:2.0"
+    write_manifest(tmp_path / "m.tsv", [Utterance(tmp_path / "a.flac", 2.0, "flite:slt", "train", "tea", "x", "synthetic", alignment)])
+    pack([tmp_path / "m.tsv"], tmp_path / "out", workers=1)
+    config = DataConfig(corpora=(str(tmp_path / "out"),), shares=(1.0,), noise_share=0.0, batch_s=2.0, speed=(1.25, 1.25))
+    batch = Batches(config, 1).utterances(0)
+    assert batch.samples.tolist() == [25600]
+    frames = batch.frames[0]
+    assert (frames[:8] == 0).all() and (frames[8:20] == PHONE_INDEX["t"]).all() and (frames[20:32] == PHONE_INDEX["iy"]).all()
+    assert (frames[40:] == UNKNOWN_PHONE).all()
+    assert parse_alignment("ax:0.5 pau:1") == [("ah", 0.5), ("pau", 1.0)]
+
+
+def test_missing_corpora_and_programs_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CorpusError, match=r"python -m codec\.corpus pack"):
+        PackedCorpus(tmp_path)
+    with pytest.raises(CorpusError, match="one share per corpus"):
+        Batches(DataConfig(corpora=("a", "b"), shares=(1.0,)), 1)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SynthesisError, match="apt-get install flite espeak-ng"):
+        require_programs()
+    with pytest.raises(PhoneError, match="apt-get install flite"):
+        text_to_phones("hello")
+
+
+def test_synthetic_speech_is_resumable_and_carries_phone_times(tmp_path: Path) -> None:
+    sentences = tmp_path / "sentences.txt"
+    sentences.write_text("The boat came into the harbour at night.\nNobody saw the lamp on the old pier.\n")
+    made = synthesize(sentences, tmp_path / "out", hours=0.001, seed=1, workers=2)
+    assert read_manifest(tmp_path / "out" / "speech.tsv") == [item for item in made]
+    timed = [item for item in made if item.speaker.startswith("flite")]
+    assert 0.2 < len(timed) / len(made) < 0.8
+    assert all(abs(parse_alignment(item.alignment)[-1][1] - item.seconds) < 0.3 for item in timed)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.flac")}
+    again = synthesize(sentences, tmp_path / "out", hours=0.001, seed=1, workers=2)
+    assert [item.path for item in again] == [item.path for item in made]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.flac")} == stamps  # nothing was spoken twice
+
+
+def test_levels_ignore_pauses() -> None:
+    speech = speech_like(2.0)
+    assert active_level_db(np.concatenate([speech, np.zeros_like(speech)])) == pytest.approx(active_level_db(speech), abs=3)
+
+
+def test_prefetch_keeps_the_order_and_raises_where_it_happened() -> None:
+    assert list(prefetch(lambda step: step * step, 3, 9)) == [(step, step * step) for step in range(3, 9)]
+
+    def fails(step: int) -> int:
+        if step == 2:
+            raise CorpusError("gone")
+        return step
+
+    with pytest.raises(CorpusError):
+        list(prefetch(fails, 0, 5))

@@ -1,0 +1,210 @@
+"""Training: configuration, recogniser, losses, and that a killed run ends where an undisturbed one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from codec import train
+from codec.config import Config, ConfigError, ModelConfig, TrainConfig, load_config
+from codec.corpus import pack
+from codec.losses import multi_resolution_stft_loss
+from codec.recognizer import edit_distance, phone_errors
+from codec.run import Run, RunError
+from codec.tasks import aligned, code_entropy_bits, lost_bursts, masked
+from codec.train import learning_rate, update_average
+from tests.conftest import speech_like
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "model.mels=20", "model.encoder_widths=[8, 8, 12]", "model.encoder_blocks=[1, 1, 1]", "model.decoder_widths=[12, 8, 8]",
+    "model.decoder_blocks=[1, 1, 1]", "model.vocoder_width=12", "model.vocoder_blocks=1", "recognizer.width=12",
+    "recognizer.blocks=2", "data.noise_share=0.0", "data.crop_s=0.96", "data.batch_s=2.0", "train.threads=1",
+    "train.log_every=2", "train.save_every=2", "train.picture_every=4", "train.warmup_steps=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def speech_corpus(corpus_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "speech"
+    pack([corpus_manifest], folder, workers=1)
+    return folder
+
+
+def arguments(task: str, corpus: Path, out: Path, steps: int, *more: str) -> list[str]:
+    configs = {"recognizer": "recognizer.toml", "codec": "codec-mel.toml", "vocoder": "vocoder.toml"}
+    data = [f'data.corpora=["{corpus}"]', "data.shares=[1.0]", f"train.steps={steps}"]
+    return ["--config", str(ROOT / "codec" / "configs" / configs[task]), "--out", str(out), *TINY, *data, *more]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return {f"{name}.{key}": value for name in ("model", "average", "optimizer") for key, value in load_file(run / "checkpoint" / f"{name}.safetensors").items()}
+
+
+@pytest.mark.parametrize("task", ["recognizer", "codec", "vocoder"])
+def test_every_task_trains_and_draws(task: str, speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments(task, speech_corpus, tmp_path / "run", 8)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("step ") for line in lines) == 4
+    assert any(line.startswith("validation at 8: ") and len(line) > 20 for line in lines)
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert rows[0].startswith("step,loss") and len(rows) == 5
+    assert np.isfinite([float(value) for row in rows[1:] for value in row.split(",")]).all()
+    if task != "recognizer":
+        assert (tmp_path / "run" / "step-000008.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_recognizer_judges_the_codec_in_training(speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments("recognizer", speech_corpus, tmp_path / "recognizer", 2)) == 0
+    judged = [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7"]
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "first", 2)) == 0
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "run", 2, *judged, f'train.initial="{tmp_path / "first"}"')) == 0
+    assert "kl" in capsys.readouterr().out
+    frozen = weights(tmp_path / "recognizer")
+    assert train.main(arguments("recognizer", speech_corpus, tmp_path / "recognizer", 2)) == 0  # nothing is left to do
+    assert all(torch.equal(frozen[name], value) for name, value in weights(tmp_path / "recognizer").items())
+
+
+@pytest.mark.training
+def test_a_run_killed_at_any_moment_ends_with_the_same_weights(speech_corpus: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    steps = 12
+    assert train.main(arguments("codec", speech_corpus, whole, steps)) == 0
+    command = [sys.executable, "-m", "codec.train", *arguments("codec", speech_corpus, killed, steps)]
+    interruptions = 0
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        before = saved_step(killed)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and saved_step(killed) <= before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        interruptions += saved_step(killed) < steps
+    assert interruptions  # at least one kill came before the end
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    undisturbed, resumed = weights(whole), weights(killed)
+    assert undisturbed.keys() == resumed.keys()
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+def saved_step(run: Path) -> int:
+    try:
+        return int(json.loads((run / "checkpoint" / "state.json").read_text())["step"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+
+
+def test_a_kill_between_the_renames_of_a_save_loses_nothing(speech_corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train.main(arguments("vocoder", speech_corpus, run, 2)) == 0
+    (run / "checkpoint").rename(run / "checkpoint.old")
+    assert Run(run).average_weights()[1] == 2
+
+
+def test_another_configuration_is_not_mixed_into_a_run(speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "run", 2)) == 0
+    capsys.readouterr()
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "run", 2, "train.learning_rate=0.5")) == 1
+    assert capsys.readouterr().err.strip().endswith("choose another --out or delete it")
+
+
+def test_missing_runs_and_corpora_are_one_line(tmp_path: Path, speech_corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments("vocoder", tmp_path / "nowhere", tmp_path / "a", 2)) == 1
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "b", 2, "loss.recognizer=0.7", 'train.recognizer="/nowhere"')) == 1
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 2 and "codec.corpus pack" in errors[0] and "train it first" in errors[1]
+    with pytest.raises(RunError, match="no training run"):
+        Run(tmp_path / "c").config()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.stepps=3", "unknown key 'stepps'"),
+        ("trane.steps=3", r"unknown section \[trane\]"),
+        ("train.steps=1.5", "must be a int"),
+        ("model.encoder_widths=3", "must be a list"),
+        ("train.task=vocoder", "strings need quotes"),
+    ],
+)
+def test_wrong_configurations_name_the_key(override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(ROOT / "codec" / "configs" / "vocoder.toml", [override])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "codec" / "configs").glob("*.toml")), ids=lambda path: path.stem)
+def test_published_configurations_load(path: Path) -> None:
+    config = load_config(path)
+    assert config.model == ModelConfig()  # every shipped part fits the same codec
+    assert config.train.task in ("recognizer", "codec", "vocoder")
+
+
+def test_the_rate_warms_up_and_decays() -> None:
+    config = TrainConfig(steps=100, warmup_steps=10, learning_rate=1.0, final_rate_share=0.1)
+    rates = [learning_rate(config, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(0.98, abs=0.02) and rates[100] == pytest.approx(0.1)
+
+
+def test_the_average_follows_the_weights() -> None:
+    slow, fast = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    before = slow.weight.detach().clone()
+    update_average(slow, fast, 0.5, step=1000)
+    assert torch.allclose(slow.weight, (before + fast.weight) / 2)
+    update_average(slow, fast, 0.999, step=0)  # young averages forget their start
+    assert torch.allclose(slow.weight, fast.weight, atol=0.2 * (before - fast.weight).abs().max().item())
+
+
+def test_the_stft_loss_is_zero_for_equals_and_grows_with_noise() -> None:
+    x = torch.from_numpy(speech_like(1.0))[None]
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    losses = [multi_resolution_stft_loss(x + level * noise, x).item() for level in (0.0, 0.001, 0.01, 0.1)]
+    assert losses[0] == pytest.approx(0, abs=1e-6) and losses == sorted(losses) and losses[1] > 0.01
+
+
+def test_alignment_lays_the_delayed_mel_beside_its_target() -> None:
+    clean = torch.arange(64.0).reshape(1, 64, 1)
+    decoded = torch.roll(clean, 8, dims=1)
+    late, target = aligned(decoded, clean, 8)
+    assert torch.equal(late, target) and late.shape[1] == 56
+
+
+def test_bursts_and_masks_stay_inside() -> None:
+    torch.manual_seed(0)
+    lost = lost_bursts(400, 32, 0.3, (1, 12))
+    share = (lost.sum(dim=1) > 0).float().mean().item()
+    assert 0.2 < share < 0.4 and set(lost.unique().tolist()) == {0.0, 1.0}
+    assert lost_bursts(5, 32, 0.0, (1, 12)).sum() == 0
+    mel = torch.ones(4, 100, 80)
+    hidden = (masked(mel) == 0).float().mean().item()
+    assert 0 < hidden < 0.6 and (mel == 1).all()
+
+
+def test_entropy_counts_bits() -> None:
+    even = torch.arange(4).repeat(64)[:, None].expand(-1, 8)[None]
+    assert code_entropy_bits(even) == pytest.approx(16.0)
+    assert code_entropy_bits(torch.zeros(1, 100, 8, dtype=torch.int64)) == pytest.approx(0.0)
+
+
+def test_phone_errors_by_hand() -> None:
+    assert edit_distance([1, 2, 3], [1, 3]) == 1 and edit_distance([], [4, 5]) == 2 and edit_distance([1, 2], [2, 1]) == 2
+    path = torch.full((1, 6, 5), -9.0)
+    for frame, phone in enumerate([1, 1, 0, 1, 2, 3]):
+        path[0, frame, phone] = 0
+    assert phone_errors(path, torch.tensor([5]), [[1, 1, 2, 4]]) == (1, 4)
+
+
+def test_defaults_describe_one_codec() -> None:
+    config = Config()
+    assert config.model.encoder_widths[::-1] == config.model.decoder_widths
+    assert os.fspath(config.data.noise)

@@ -1,0 +1,148 @@
+"""Export: the written graphs compute what the network computes, or nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from codec import train
+from codec.corpus import pack
+from codec.model import Codec
+from export import command
+from export.command import export, round_to_half
+from export.graphs import DecoderStep, EncoderStep, PackedState, decoder_id
+from export.onnx_file import halve_weights
+from export.parity import LARGEST_PCM_DIFFERENCE, Parity, ParityError, compare
+from stream.engine import load_decoder, load_encoder
+from tests.codec.test_layers import SMALL
+from tests.codec.test_train import arguments
+from tests.conftest import speech_like
+
+
+def small_codec(seed: int = 0) -> Codec:
+    torch.manual_seed(seed)
+    return Codec(SMALL).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Codec, Path, Parity]:
+    codec, out = small_codec(), tmp_path_factory.mktemp("export") / "tiny"
+    return codec, out, export(codec, "tiny", "a test", out)
+
+
+def test_parity_over_chained_frames_is_shown(exported: tuple[Codec, Path, Parity]) -> None:
+    parity = exported[2]
+    assert parity.equal_codes >= 0.995
+    assert parity.pcm_difference < 1e-5 and parity.state_difference < 1e-4
+
+
+def test_the_runtime_loads_what_export_wrote(exported: tuple[Codec, Path, Parity]) -> None:
+    codec, out, _ = exported
+    encoder, decoder = load_encoder(str(out)), load_decoder(str(out))
+    assert (encoder.meta.name, encoder.meta.training) == ("tiny", "a test")
+    assert encoder.meta.decoder_id == decoder.meta.decoder_id == decoder_id(codec)
+    assert encoder.meta.delay_samples == codec.delay_samples
+    assert {file.name for file in out.iterdir()} == {"encoder.onnx", "decoder.onnx"}
+
+
+def test_chained_onnx_steps_equal_the_whole_offline_call(exported: tuple[Codec, Path, Parity]) -> None:
+    codec, out, _ = exported
+    pcm = speech_like(4.0)
+    sending, hearing = load_encoder(str(out)).stream(), load_decoder(str(out)).stream()
+    codes = np.stack([sending.encode(frame) for frame in pcm.reshape(-1, 1280)])
+    lost = np.zeros(len(codes), bool)
+    lost[[7, 8, 9, 30]] = True
+    heard = np.concatenate([hearing.decode(None if gone else frame) for frame, gone in zip(codes, lost, strict=True)])
+    with torch.no_grad():
+        whole, _ = codec.encode(torch.from_numpy(pcm)[None], codec.encoder_state(1))
+        assert (whole[0].numpy() == codes).mean() >= 0.995
+        flags = torch.from_numpy(lost).float()[None]
+        direct, _ = codec.decode(torch.from_numpy(codes.astype(np.int64))[None], flags, codec.decoder_state(1))
+    assert np.abs(direct[0].numpy() - heard).max() < 1e-5
+
+
+def test_weights_are_stored_in_half_the_bytes_without_loss(exported: tuple[Codec, Path, Parity]) -> None:
+    model = onnx.load(exported[1] / "decoder.onnx", load_external_data=False)
+    halves = [item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT16]
+    floats = [item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT and np.prod(item.dims) > 5000]
+    assert len(halves) > 10
+    assert [list(item.dims) for item in floats] == [[514, 480]]  # the transform's basis stays exact
+    assert halve_weights(model) == 0  # what is left does not survive rounding
+
+
+def test_graphs_hold_no_names_of_the_exporting_machine(exported: tuple[Codec, Path, Parity]) -> None:
+    for name in ("encoder.onnx", "decoder.onnx"):
+        content = (exported[1] / name).read_bytes()
+        assert b"site-packages" not in content and str(Path(command.__file__).parent.parent).encode() not in content
+
+
+def test_graphs_that_disagree_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "halve_weights", spoil_last)
+    with pytest.raises(ParityError, match="disagree"):
+        export(small_codec(), "tiny", "a test", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def spoil_last(model: onnx.ModelProto) -> int:
+    """Change one weight matrix of the graph."""
+    item = max((i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT), key=lambda i: int(np.prod(i.dims)))
+    item.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(item) * np.float32(1.5), item.name))
+    return 0
+
+
+def test_graphs_that_are_too_large_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "LARGEST_TOTAL_BYTES", 1000)
+    with pytest.raises(ParityError, match="train a smaller model"):
+        export(small_codec(), "tiny", "a test", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_decoder_id_follows_the_decoder_alone() -> None:
+    codec, other = small_codec(), small_codec()
+    with torch.no_grad():
+        next(other.mel_codec.encoder.parameters()).add_(1)
+    assert decoder_id(codec) == decoder_id(other)
+    with torch.no_grad():
+        other.vocoder.head.bias.add_(1)
+    assert decoder_id(codec) != decoder_id(other)
+
+
+def test_state_packs_into_one_row_and_back() -> None:
+    codec = small_codec()
+    packed = PackedState(codec.decoder_state(1))
+    row = torch.arange(float(sum(packed.sizes)))[None]
+    assert torch.equal(packed.pack(packed.unpack(row)), row)
+
+
+def test_comparison_finds_a_wrong_state() -> None:
+    codec = small_codec()
+    round_to_half(codec)
+    from export.onnx_file import to_onnx
+
+    encoder, decoder = EncoderStep(codec), DecoderStep(codec)
+    pcm, codes, lost = torch.zeros(1, 1280), torch.zeros(1, 8, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.bool)
+    encoder_graph = to_onnx(encoder, (pcm, encoder.initial_state()), ["pcm", "state"], ["codes", "state_out"])
+    decoder_graph = to_onnx(decoder, (codes, lost, decoder.initial_state()), ["codes", "lost", "state"], ["pcm", "state_out"])
+    other = small_codec(seed=5)
+    parity = compare(encoder_graph, decoder_graph, EncoderStep(other), DecoderStep(other))
+    assert parity.pcm_difference > LARGEST_PCM_DIFFERENCE or parity.equal_codes < 0.9
+    with pytest.raises(ParityError):
+        parity.check()
+
+
+def test_the_command_exports_two_runs(tmp_path: Path, corpus_manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pack([corpus_manifest], tmp_path / "speech", workers=1)
+    for task in ("codec", "vocoder"):
+        assert train.main(arguments(task, tmp_path / "speech", tmp_path / task, 2)) == 0
+    capsys.readouterr()
+    runs = ["--codec", str(tmp_path / "codec"), "--vocoder", str(tmp_path / "vocoder")]
+    assert command.main([*runs, "--name", "small", "--out", str(tmp_path / "model")]) == 0
+    printed = capsys.readouterr().out
+    assert "200 chained frames" in printed and "% of the codes are equal" in printed
+    assert load_encoder(str(tmp_path / "model")).meta.training == "codec step 2, vocoder step 2"
+    assert command.main(["--codec", str(tmp_path / "none"), *runs[2:], "--name", "x", "--out", str(tmp_path / "no")]) == 1
+    assert "train it first" in capsys.readouterr().err
