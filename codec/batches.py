@@ -81,7 +81,9 @@ class Batches:
         ]
         self.shares = np.array([share if entries else 0.0 for share, entries in zip(config.shares, self.entries, strict=True)])
         if not self.shares.sum():
-            raise CorpusError(f"no {'validation' if validation else 'training'} speech in {', '.join(config.corpora)}; pack more speakers")
+            raise CorpusError(
+                f"no {'validation' if validation else 'training'} speech in {', '.join(config.corpora)}; pack more speakers"
+            )
         self.shares /= self.shares.sum()
         # A crop starts in a recording with a chance proportional to its length.
         self.weights = []
@@ -93,7 +95,9 @@ class Batches:
             for entries in self.entries
         ]
 
-    def _levelled(self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, start: int, samples: int | None) -> np.ndarray:
+    def _levelled(
+        self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, start: int, samples: int | None
+    ) -> np.ndarray:
         mean_db, deviation_db = self.config.level_db
         gain_db = mean_db + deviation_db * float(np.clip(rng.standard_normal(), -2, 2)) - entry.level_db
         audio = corpus.audio(entry, start, samples) * np.float32(10 ** (gain_db / 20))
@@ -146,7 +150,9 @@ class Batches:
             row[: len(labels)] = labels
         return Labelled(heard, np.array([len(audio) for audio, _, _ in items]), [phones for _, phones, _ in items], frames)
 
-    def _labelled_item(self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry) -> tuple[np.ndarray, list[int], np.ndarray]:
+    def _labelled_item(
+        self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry
+    ) -> tuple[np.ndarray, list[int], np.ndarray]:
         speed = rng.uniform(*self.config.speed)
         audio = self._noisy(rng, change_speed(self._levelled(rng, corpus, entry, 0, None), speed))
         labels = np.zeros(0, dtype=int)

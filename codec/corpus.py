@@ -122,7 +122,9 @@ def pack(manifests: list[Path], out: Path, workers: int) -> int:
                 continue
             samples, level_db, phones = prepared
             file.write(samples.tobytes())
-            rows.append((start, len(samples), f"{level_db:.1f}", item.speaker, item.corpus, item.transcript, phones, item.alignment))
+            rows.append(
+                (start, len(samples), f"{level_db:.1f}", item.speaker, item.corpus, item.transcript, phones, item.alignment)
+            )
             start += len(samples)
             if number % 1000 == 0:
                 print(f"{number}/{len(utterances)} recordings, {start / SAMPLE_RATE_HZ / 3600:.2f} h", flush=True)

@@ -70,12 +70,16 @@ class RecognizerTask:
         lengths = torch.tensor([len(phones) for phones in batch.phones])
         targets = torch.tensor([phone for phones in batch.phones for phone in phones])
         heard_frames = torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION)
-        per_row = F.ctc_loss(ctc.transpose(0, 1), targets.to(self.device), heard_frames, lengths, reduction="none", zero_infinity=True)
+        per_row = F.ctc_loss(
+            ctc.transpose(0, 1), targets.to(self.device), heard_frames, lengths, reduction="none", zero_infinity=True
+        )
         ctc_loss = (per_row / lengths.to(self.device)).mean()
         labels = torch.from_numpy(batch.frames).to(self.device)
         known = labels != UNKNOWN_PHONE
         # The mean over no frame at all, in a batch without timed speech, would be 0 / 0.
-        frame_loss = F.nll_loss(frames.transpose(1, 2), labels, ignore_index=UNKNOWN_PHONE, reduction="sum") / known.sum().clamp(min=1)
+        frame_loss = F.nll_loss(frames.transpose(1, 2), labels, ignore_index=UNKNOWN_PHONE, reduction="sum") / known.sum().clamp(
+            min=1
+        )
         loss = ctc_loss + self.config.loss.frame_phones * frame_loss
         accuracy = ((frames.argmax(2) == labels) & known).sum() / known.sum().clamp(min=1)
         return loss, {"ctc": ctc_loss.item(), "frame": frame_loss.item(), "frame_accuracy": accuracy.item()}
@@ -238,4 +242,8 @@ class VocoderTask:
         return {"stft": stft.item(), "mel": mel.item()}
 
 
-TASKS: dict[str, Callable[[Config, torch.device], Task]] = {"recognizer": RecognizerTask, "codec": CodecTask, "vocoder": VocoderTask}
+TASKS: dict[str, Callable[[Config, torch.device], Task]] = {
+    "recognizer": RecognizerTask,
+    "codec": CodecTask,
+    "vocoder": VocoderTask,
+}

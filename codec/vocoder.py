@@ -59,7 +59,9 @@ class Vocoder(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         width = config.vocoder_width
-        self.stack = Stack(CausalConv(config.mels, width, config.kernel), *blocks(config.vocoder_blocks, width, config.kernel, config.expansion))
+        self.stack = Stack(
+            CausalConv(config.mels, width, config.kernel), *blocks(config.vocoder_blocks, width, config.kernel, config.expansion)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2 * BINS)
         with torch.no_grad():

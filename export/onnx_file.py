@@ -23,8 +23,14 @@ def to_onnx(step: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            step.eval(), inputs, input_names=input_names, output_names=output_names, opset_version=OPSET, dynamo=True,
-            external_data=False, verbose=False,
+            step.eval(),
+            inputs,
+            input_names=input_names,
+            output_names=output_names,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
         )
     assert program is not None
     return program.model_proto

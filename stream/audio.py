@@ -30,6 +30,11 @@ def to_mono(block: Pcm) -> Pcm:
     return block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
 
 
+def from_int16(data: bytes) -> Pcm:
+    """Little-endian 16-bit samples -> float32 [N] in -1..1."""
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+
+
 class Resampler:
     """A stream of mono blocks of any rate -> 16 kHz."""
 
@@ -104,7 +109,7 @@ def read_pipe(pipe: BinaryIO, raw: bool) -> Iterator[Pcm]:
             whole, odd = block[: len(block) // 2 * 2], block[len(block) // 2 * 2 :]
             if not whole:
                 break
-            yield np.frombuffer(whole, "<i2").astype(np.float32) / 32768
+            yield from_int16(whole)
         return
     try:
         with wave.open(rewound, "rb") as audio:  # type: ignore[call-overload]
@@ -112,7 +117,7 @@ def read_pipe(pipe: BinaryIO, raw: bool) -> Iterator[Pcm]:
                 raise FileError("WAV on stdin must have 16-bit samples and a sample rate; convert it, or give it by --in FILE")
             resample, channels = Resampler(audio.getframerate()), audio.getnchannels()
             while data := audio.readframes(max(1, audio.getframerate() * 80 // 1000)):
-                samples = np.frombuffer(data[: len(data) // (2 * channels) * 2 * channels], "<i2").astype(np.float32) / 32768
+                samples = from_int16(data[: len(data) // (2 * channels) * 2 * channels])
                 yield resample(to_mono(samples.reshape(-1, channels)))
             yield resample(np.zeros(0, np.float32), last=True)
     except (wave.Error, EOFError) as error:
@@ -157,7 +162,9 @@ class PipeSink:
             raise FileError("samples are bytes, not text; redirect stdout into a file or a pipe")
         self._pipe = sys.stdout.buffer
         if not raw:
-            form = struct.pack("<4sI8sIHHIIHH", b"RIFF", LONGEST_UNKNOWN + 36, b"WAVEfmt ", 16, 1, 1, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ * 2, 2, 16)
+            form = struct.pack(
+                "<4sI8sIHHIIHH", b"RIFF", LONGEST_UNKNOWN + 36, b"WAVEfmt ", 16, 1, 1, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ * 2, 2, 16
+            )
             self._pipe.write(form + struct.pack("<4sI", b"data", LONGEST_UNKNOWN))
 
     def write(self, pcm: Pcm) -> None:

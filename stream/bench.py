@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,12 +46,12 @@ def measure(part: str, model: str, frames: int) -> dict[str, float]:
         encoder = load_encoder(model)
         load_s = time.perf_counter() - began
         sending = encoder.stream()
-        seconds = [timed(lambda frame=frame: sending.encode(frame)) for frame in samples]  # type: ignore[misc]
+        seconds = [timed(lambda frame=frame: sending.encode(frame)) for frame in samples]
     else:
         decoder = load_decoder(model)
         load_s = time.perf_counter() - began
         hearing = decoder.stream()
-        seconds = [timed(lambda frame=frame: hearing.decode(frame)) for frame in codes]  # type: ignore[misc]
+        seconds = [timed(lambda frame=frame: hearing.decode(frame)) for frame in codes]
     return {
         "real_time_factor": float(np.mean(seconds) / FRAME_S),
         "p50_ms": float(np.percentile(seconds, 50) * 1000),
@@ -60,7 +61,7 @@ def measure(part: str, model: str, frames: int) -> dict[str, float]:
     }
 
 
-def timed(work) -> float:  # type: ignore[no-untyped-def]
+def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -91,13 +92,29 @@ def codec(args: argparse.Namespace) -> int:
     ready_s, resident_mb = start_seconds(args.model)  # first: RUSAGE_CHILDREN keeps the largest child
     figures: dict[str, dict[str, float]] = {}
     for part in ("encoder", "decoder"):
-        command = [sys.executable, "-m", "stream.bench", "codec", "--part", part, "--model", args.model, "--frames", str(args.frames)]
+        command = [
+            sys.executable,
+            "-m",
+            "stream.bench",
+            "codec",
+            "--part",
+            part,
+            "--model",
+            args.model,
+            "--frames",
+            str(args.frames),
+        ]
         figures[part] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     print(f"{'':<10}{'real-time factor':>18}{'p50 ms':>9}{'p99 ms':>9}{'load s':>9}{'resident MB':>13}")
     for part, row in figures.items():
-        print(f"{part:<10}{row['real_time_factor']:>18.3f}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['load_s']:>9.2f}{row['resident_mb']:>13.0f}")
+        print(
+            f"{part:<10}{row['real_time_factor']:>18.3f}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['load_s']:>9.2f}{row['resident_mb']:>13.0f}"
+        )
     print(f"clari-tx is ready {ready_s:.2f} s after its start and takes {resident_mb:.0f} MB; {args.frames} frames, one core")
-    write_json(args.json, {"schema_version": 1, "frames": args.frames, **figures, "clari_tx": {"ready_s": ready_s, "resident_mb": resident_mb}})
+    write_json(
+        args.json,
+        {"schema_version": 1, "frames": args.frames, **figures, "clari_tx": {"ready_s": ready_s, "resident_mb": resident_mb}},
+    )
     return 0
 
 

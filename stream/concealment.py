@@ -33,4 +33,5 @@ class Fade:
             step = 0.0
         gains = np.clip(self._gain + step * np.arange(1, SAMPLES_PER_FRAME + 1), 0.0, 1.0).astype(np.float32)
         self._gain = float(gains[-1])
-        return pcm * gains
+        faded: Pcm = pcm * gains
+        return faded

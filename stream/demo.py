@@ -123,13 +123,13 @@ def align(original: Pcm, received: Pcm, rx: dict[str, Any]) -> tuple[Pcm, Pcm]:
 
 def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi: float) -> str:
     """The result, one line per figure."""
-    sent = tx["packets"]
+    in_channel = channel["packets"]["lost"] + channel["packets"]["queue_dropped"]
     rows = [
         ("profile", f"{tx['profile']}, {PROFILES[tx['profile']].on_air_bps:.0f} bps nominal"),
         ("speech", f"{tx['speech_s']:.2f} s"),
         ("on air", f"{tx['on_air_bps']:.1f} bps ({tx['on_air_bytes']} bytes, codes alone {tx['code_bps']:.0f} bps)"),
-        ("packets sent", f"{sent}"),
-        ("packets lost", f"{channel['packets']['lost'] + channel['packets']['queue_dropped']} in the channel, {rx['rejected_packets']} damaged beyond repair, {rx['late_packets']} late"),
+        ("packets sent", str(tx["packets"])),
+        ("packets lost", f"{in_channel} in the channel, {rx['rejected_packets']} damaged beyond repair, {rx['late_packets']} late"),
         ("packets repaired", f"{rx['repaired_packets']} ({rx['corrected_bytes']} bytes)"),
         ("frames concealed", f"{rx['concealed_frames']} of {rx['frames']} ({rx['concealed_share']:.1%})"),
         ("mouth-to-ear delay", f"{mouth_to_ear_s(tx, rx):.2f} s at the start, {rx['added_delay_s']:.2f} s added by late packets"),
@@ -152,11 +152,23 @@ def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaire
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots(3, 1, height_ratios=(4, 4, 1))
     for axis, pcm, title in zip(axes, (original, received), ("sent", "received"), strict=False):
-        axis.imshow(spectrogram_db(pcm), origin="lower", aspect="auto", vmin=-40, vmax=25, cmap="magma", extent=(0, len(pcm) / SAMPLE_RATE_HZ, 0, 8))
+        axis.imshow(
+            spectrogram_db(pcm),
+            origin="lower",
+            aspect="auto",
+            vmin=-40,
+            vmax=25,
+            cmap="magma",
+            extent=(0, len(pcm) / SAMPLE_RATE_HZ, 0, 8),
+        )
         axis.set(title=title, ylabel="kHz")
     axes[1].set_xlabel("s")
     left = 0
-    for count, name, colour in ((sent - lost - repaired, "received", "#3a7d44"), (repaired, "repaired", "#e0a030"), (lost, "lost", "#b03030")):
+    for count, name, colour in (
+        (sent - lost - repaired, "received", "#3a7d44"),
+        (repaired, "repaired", "#e0a030"),
+        (lost, "lost", "#b03030"),
+    ):
         axes[2].barh(0, count, left=left, color=colour, label=f"{name} {count}")
         left += count
     axes[2].set(yticks=[], xlim=(0, max(sent, 1)), xlabel="packets")

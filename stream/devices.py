@@ -70,7 +70,12 @@ class Microphone:
         self._finished = threading.Event()
         try:
             self._stream = self._sounddevice.InputStream(
-                self._rate_hz, device=index, channels=1, dtype="float32", latency="high", callback=self._callback,
+                self._rate_hz,
+                device=index,
+                channels=1,
+                dtype="float32",
+                latency="high",
+                callback=self._callback,
                 finished_callback=self._finished.set,
             )
             self._stream.start()

@@ -108,7 +108,8 @@ class EncoderStream:
         """80 ms of samples [1280] in -1..1 -> codes [8] with values 0..3. What is not finite counts as silence."""
         finite = np.clip(np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0), -1, 1).astype(np.float32)
         codes, self._state = self._session.run(None, {"pcm": finite[None], "state": self._state})
-        return codes[0].astype(np.uint8)
+        found: Codes = codes[0].astype(np.uint8)
+        return found
 
 
 class DecoderStream:
@@ -124,7 +125,8 @@ class DecoderStream:
         lost = np.array([[codes is None]])
         values = self._none if codes is None else codes[None].astype(np.int64)
         pcm, self._state = self._session.run(None, {"codes": values, "lost": lost, "state": self._state})
-        return pcm[0]
+        samples: Pcm = pcm[0]
+        return samples
 
 
 class Encoder:

@@ -119,7 +119,7 @@ class PacketFile:
             self._file = sys.stdout.buffer
         else:
             try:
-                self._file = Path(path).open("wb")
+                self._file = Path(path).open("wb")  # noqa: SIM115 - lives as long as this link
             except OSError as error:
                 raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --out") from None
 
@@ -147,4 +147,6 @@ def open_packets(path: str) -> BinaryIO:
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise FileError(f"cannot read {path}: {(error.strerror or 'error').lower()}; give a file that clari-tx --out wrote") from None
+        raise FileError(
+            f"cannot read {path}: {(error.strerror or 'error').lower()}; give a file that clari-tx --out wrote"
+        ) from None

@@ -98,14 +98,16 @@ def pack_codes(codes: NDArray[np.uint8]) -> bytes:
     """Codes [frames, 8] -> 2 bytes a frame."""
     bits = GRAY[codes].astype(np.uint16)
     shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    return (bits << shifts).sum(axis=1).astype(">u2").tobytes()
+    words: bytes = (bits << shifts).sum(axis=1).astype(">u2").tobytes()
+    return words
 
 
 def unpack_codes(data: bytes) -> NDArray[np.uint8]:
     """Inverse of `pack_codes`."""
     words = np.frombuffer(data, ">u2").astype(np.uint16)
     shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    return GRAY[(words[:, None] >> shifts) & 3]
+    codes: NDArray[np.uint8] = GRAY[(words[:, None] >> shifts) & 3]
+    return codes
 
 
 def checksum(profile: Profile, decoder_id: int, data: bytes) -> bytes:

@@ -76,12 +76,18 @@ class Receiver:
             yield pcm
 
 
-def receive(receiver: Receiver, link: ZmqLink, sink: PcmSink, clock: Clock, idle_exit_s: float, stopped: Callable[[], bool]) -> None:
+def receive(
+    receiver: Receiver, link: ZmqLink, sink: PcmSink, clock: Clock, idle_exit_s: float, stopped: Callable[[], bool]
+) -> None:
     """Receive until `stopped`, or until nothing came and nothing was heard for `idle_exit_s` (0: never)."""
     active_s: float | None = None
     while not stopped():
         now_s = clock.now_s()
-        wait_s = min(POLL_S * clock.speed, max(0.0, receiver.playout.next_due_s - now_s)) if receiver.playout.playing else POLL_S * clock.speed
+        wait_s = (
+            min(POLL_S * clock.speed, max(0.0, receiver.playout.next_due_s - now_s))
+            if receiver.playout.playing
+            else POLL_S * clock.speed
+        )
         packet = link.receive(wait_s / clock.speed)
         now_s = clock.now_s()
         if packet is not None:

@@ -46,8 +46,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", "--device", help="speaker: index or part of its name")
     parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
-    parser.add_argument("-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}")
-    parser.add_argument("--delay-ms", type=float, default=200.0, help="playout delay after the first packet; larger survives more jitter")
+    parser.add_argument(
+        "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
+    )
+    parser.add_argument(
+        "--delay-ms", type=float, default=200.0, help="playout delay after the first packet; larger survives more jitter"
+    )
     parser.add_argument("--idle-exit-s", type=float, default=0.0, help="end when nothing came for so long after speech; 0 is never")
     parser.add_argument("--speed", type=float, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")

@@ -29,7 +29,9 @@ examples:
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-tx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin")
+    source.add_argument(
+        "--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin"
+    )
     source.add_argument("--mic", action="store_true", help="record from a microphone")
     parser.add_argument("-d", "--device", help="microphone: index or part of its name")
     parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
@@ -37,10 +39,14 @@ def build_parser() -> argparse.ArgumentParser:
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
-    profiles = ", ".join(f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values())
+    profiles = ", ".join(
+        f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values()
+    )
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}")
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
-    parser.add_argument("--speed", type=float, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
+    )
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
     return parser
@@ -88,7 +94,9 @@ def transmit(args: argparse.Namespace) -> int:
     link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out)
     sender = Sender(encoder, profile, secrets.randbelow(8))
     if not args.quiet:
-        print(f"clari-tx: {profile.name}, {profile.on_air_bps:.0f} bps on air, model {encoder.meta.name}", file=sys.stderr, flush=True)
+        print(
+            f"clari-tx: {profile.name}, {profile.on_air_bps:.0f} bps on air, model {encoder.meta.name}", file=sys.stderr, flush=True
+        )
     clock = Clock(args.speed) if args.connect and not args.mic else None
     try:
         send(sender, source, link, clock)
@@ -103,7 +111,8 @@ def transmit(args: argparse.Namespace) -> int:
         xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""
         print(
             f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
-            f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
+            f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
+            f"encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
             file=sys.stderr,
         )
     return 130 if stopped() and not args.mic else 0

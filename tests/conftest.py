@@ -43,7 +43,9 @@ def corpus_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(folder / name, speech_like(2.0 + 0.25 * number, seed=number), SAMPLE_RATE_HZ)
         # crc32("s:11") % 40 == 0: that speaker is set aside for validation
         speaker, split = ("s:heldout", "heldout") if number == 11 else (("s:11" if number >= 9 else f"s:{number}"), "train")
-        lines.append(f"{name}\t{2.0 + 0.25 * number}\t{speaker}\t{split}\tHELLO WORLD NUMBER {'ONE TWO'.split()[number % 2]}\tCC0\ttest")
+        lines.append(
+            f"{name}\t{2.0 + 0.25 * number}\t{speaker}\t{split}\tHELLO WORLD NUMBER {['ONE', 'TWO'][number % 2]}\tCC0\ttest"
+        )
     path = folder / "speech.tsv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

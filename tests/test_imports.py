@@ -19,7 +19,17 @@ ALLOWED = {
 }
 # Inside stream: what is pure knows neither clock nor link nor device.
 PURE = ("frame", "packet", "fec", "playout", "stats", "concealment")
-IMPURE_IMPORTS = {"time", "threading", "socket", "zmq", "sounddevice", "stream.clock", "stream.link", "stream.devices", "stream.audio"}
+IMPURE_IMPORTS = {
+    "time",
+    "threading",
+    "socket",
+    "zmq",
+    "sounddevice",
+    "stream.clock",
+    "stream.link",
+    "stream.devices",
+    "stream.audio",
+}
 
 
 def imported(path: Path) -> set[str]:

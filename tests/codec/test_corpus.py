@@ -112,7 +112,9 @@ def test_speakers_set_aside_are_validated_on_and_not_trained_on(packed: DataConf
 def test_labels_follow_the_speed(tmp_path: Path, packed: DataConfig) -> None:
     soundfile.write(tmp_path / "a.flac", speech_like(2.0), SAMPLE_RATE_HZ)
     alignment = "pau:0.4 t:1.0 iy:1.6 pau:2.0"
-    write_manifest(tmp_path / "m.tsv", [Utterance(tmp_path / "a.flac", 2.0, "flite:slt", "train", "tea", "x", "synthetic", alignment)])
+    write_manifest(
+        tmp_path / "m.tsv", [Utterance(tmp_path / "a.flac", 2.0, "flite:slt", "train", "tea", "x", "synthetic", alignment)]
+    )
     pack([tmp_path / "m.tsv"], tmp_path / "out", workers=1)
     config = DataConfig(corpora=(str(tmp_path / "out"),), shares=(1.0,), noise_share=0.0, batch_s=2.0, speed=(1.25, 1.25))
     batch = Batches(config, 1).utterances(0)

@@ -48,7 +48,11 @@ def arguments(task: str, corpus: Path, out: Path, steps: int, *more: str) -> lis
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return {f"{name}.{key}": value for name in ("model", "average", "optimizer") for key, value in load_file(run / "checkpoint" / f"{name}.safetensors").items()}
+    return {
+        f"{name}.{key}": value
+        for name in ("model", "average", "optimizer")
+        for key, value in load_file(run / "checkpoint" / f"{name}.safetensors").items()
+    }
 
 
 @pytest.mark.parametrize("task", ["recognizer", "codec", "vocoder"])
@@ -64,7 +68,9 @@ def test_every_task_trains_and_draws(task: str, speech_corpus: Path, tmp_path: P
         assert (tmp_path / "run" / "step-000008.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_recognizer_judges_the_codec_in_training(speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recognizer_judges_the_codec_in_training(
+    speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train.main(arguments("recognizer", speech_corpus, tmp_path / "recognizer", 2)) == 0
     judged = [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7"]
     assert train.main(arguments("codec", speech_corpus, tmp_path / "first", 2)) == 0
@@ -112,7 +118,9 @@ def test_a_kill_between_the_renames_of_a_save_loses_nothing(speech_corpus: Path,
     assert Run(run).average_weights()[1] == 2
 
 
-def test_another_configuration_is_not_mixed_into_a_run(speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_configuration_is_not_mixed_into_a_run(
+    speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train.main(arguments("vocoder", speech_corpus, tmp_path / "run", 2)) == 0
     capsys.readouterr()
     assert train.main(arguments("vocoder", speech_corpus, tmp_path / "run", 2, "train.learning_rate=0.5")) == 1
@@ -121,7 +129,9 @@ def test_another_configuration_is_not_mixed_into_a_run(speech_corpus: Path, tmp_
 
 def test_missing_runs_and_corpora_are_one_line(tmp_path: Path, speech_corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(arguments("vocoder", tmp_path / "nowhere", tmp_path / "a", 2)) == 1
-    assert train.main(arguments("codec", speech_corpus, tmp_path / "b", 2, "loss.recognizer=0.7", 'train.recognizer="/nowhere"')) == 1
+    assert (
+        train.main(arguments("codec", speech_corpus, tmp_path / "b", 2, "loss.recognizer=0.7", 'train.recognizer="/nowhere"')) == 1
+    )
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 2 and "codec.corpus pack" in errors[0] and "train it first" in errors[1]
     with pytest.raises(RunError, match="no training run"):

@@ -48,7 +48,9 @@ def test_the_narrow_profile_keeps_its_promise_on_the_shipped_clip(tmp_path: Path
     assert figures["code_bps"] == 200
 
 
-@pytest.mark.parametrize(("rate_hz", "channels", "subtype"), [(8000, 1, "PCM_16"), (44100, 2, "FLOAT"), (48000, 1, "PCM_24"), (16000, 3, "PCM_16")])
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "subtype"), [(8000, 1, "PCM_16"), (44100, 2, "FLOAT"), (48000, 1, "PCM_24"), (16000, 3, "PCM_16")]
+)
 def test_any_rate_and_channel_count(tmp_path: Path, rate_hz: int, channels: int, subtype: str) -> None:
     time_s = np.arange(2 * rate_hz) / rate_hz
     sound = np.repeat((0.1 * np.sin(2 * np.pi * 300 * time_s))[:, None], channels, axis=1)
@@ -86,10 +88,8 @@ def test_raw_samples_equal_the_same_wav(tmp_path: Path, wav: Path) -> None:
 
 def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
     endpoint, out, stats = free_endpoint(), tmp_path / "heard.wav", tmp_path / "rx.json"
-    receiver = subprocess.Popen(
-        [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--speed", "4", "--idle-exit-s", "2", "--stats", str(stats)],
-        cwd=ROOT, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--stats", str(stats)]
+    receiver = subprocess.Popen([*command, "--speed", "4", "--idle-exit-s", "2"], cwd=ROOT, stderr=subprocess.PIPE)
     try:
         assert tx.main(["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q"]) == 0
         _, messages = receiver.communicate(timeout=60)
@@ -160,7 +160,9 @@ def test_samples_that_are_no_numbers_are_sent_as_silence_with_a_word(tmp_path: P
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
-def test_sender_options(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, says: str) -> None:
+def test_sender_options(
+    tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, says: str
+) -> None:
     names = {"WAV": str(wav), "AIR": str(tmp_path / "air"), "DIR": str(tmp_path)}
     fails(capsys, tx, [names.get(word, word.replace("DIR", str(tmp_path))) for word in argv], code, says)
 
@@ -198,8 +200,12 @@ def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
         fails(capsys, rx, ["--bind", endpoint, "--null"], 5, "another program holds it")
 
 
-@pytest.mark.parametrize(("command", "argv"), [(tx, ["--mic", "--out", "AIR"]), (rx, ["--bind", "ENDPOINT", "--speaker"]), (tx, ["-l"]), (rx, ["-l"])])
-def test_no_portaudio_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command, argv: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "argv"), [(tx, ["--mic", "--out", "AIR"]), (rx, ["--bind", "ENDPOINT", "--speaker"]), (tx, ["-l"]), (rx, ["-l"])]
+)
+def test_no_portaudio_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command, argv: list[str]
+) -> None:
     class NoPortAudio:
         def find_spec(self, name: str, path: object = None, target: object = None) -> None:
             if name == "sounddevice":
@@ -244,7 +250,16 @@ def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, ca
     out = tmp_path / "demo"
     assert demo.main(["--in", str(wav), "--out", str(out), "--loss", "0.2", "--ber", "1e-3", "--seed", "3", "--speed", "4"]) == 0
     printed = capsys.readouterr().out
-    for row in ("on air", "packets sent", "packets lost", "packets repaired", "frames concealed", "mouth-to-ear", "real-time factor", "STOI"):
+    for row in (
+        "on air",
+        "packets sent",
+        "packets lost",
+        "packets repaired",
+        "frames concealed",
+        "mouth-to-ear",
+        "real-time factor",
+        "STOI",
+    ):
         assert row in printed
     assert (out / "demo.png").read_bytes()[:4] == b"\x89PNG"
     assert soundfile.info(out / "received.wav").duration > 1

@@ -113,7 +113,9 @@ def test_wrong_models_are_named_with_a_cure(tmp_path: Path) -> None:
 def foreign_graph(path: Path, metadata: dict[str, str]) -> None:
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
     value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
-    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", value[:1], value[1:]), opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", value[:1], value[1:]), opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9
+    )
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
     path.write_bytes(model.SerializeToString())

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.errors import UsageError
-from stream.packet import BY_SIZE, GRAY, PROFILES, PacketError, Profile, Voice, build, find_profile, pack_codes, parse, sequence_difference, unpack_codes
+from stream.packet import (
+    BY_SIZE,
+    GRAY,
+    PROFILES,
+    PacketError,
+    Profile,
+    Voice,
+    build,
+    find_profile,
+    pack_codes,
+    parse,
+    sequence_difference,
+    unpack_codes,
+)
 
 VECTORS = json.loads((Path(__file__).parent / "packet_vectors.json").read_text(encoding="utf-8"))
 profiles = st.sampled_from(list(PROFILES.values()))
@@ -22,7 +35,9 @@ def voice(profile: Profile, seed: int = 0, sequence: int = 5, stream: int = 2, e
     return Voice(stream, sequence, codes, end)
 
 
-@pytest.mark.parametrize(("name", "bytes_", "speech_s", "bps"), [("fast", 16, 0.32, 400), ("standard", 26, 0.64, 325), ("narrow", 32, 0.96, 266.67)])
+@pytest.mark.parametrize(
+    ("name", "bytes_", "speech_s", "bps"), [("fast", 16, 0.32, 400), ("standard", 26, 0.64, 325), ("narrow", 32, 0.96, 266.67)]
+)
 def test_profiles_are_what_the_protocol_says(name: str, bytes_: int, speech_s: float, bps: float) -> None:
     profile = PROFILES[name]
     assert (profile.packet_bytes, profile.packet_s) == (bytes_, pytest.approx(speech_s))
