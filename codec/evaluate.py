@@ -154,7 +154,13 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"rows of the table, of {names}; the original is always one (default: all)",
     )
     parser.add_argument("--model", default="base", help="name or folder of clari's graphs (default: %(default)s)")
-    parser.add_argument("--vocoder", type=Path, metavar="FILE", help="safetensors weights for the row `vocoder`")
+    parser.add_argument(
+        "--vocoder",
+        type=Path,
+        default=Path(__file__).parent / "weights" / "base.safetensors",
+        metavar="FILE",
+        help="weights file or run folder for the row `vocoder` (default: the shipped weights)",
+    )
     parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write table.md and utterances.csv here")

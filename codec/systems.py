@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import soxr
 
-from codec.config import BITS_PER_FRAME, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, ModelConfig
+from codec.config import BITS_PER_FRAME, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from codec.judge import to_int16
 from codec.metrics import log_mel
 from stream.errors import ClariError, FileError, ModelError
@@ -83,25 +83,25 @@ class VocoderSystem:
     name = "vocoder"
 
     def __init__(self, weights: Path):
-        """Load the vocoder's weights from a safetensors file.
+        """Load the vocoder's weights from a weights file or a run folder.
 
         Raises:
-            FileError: there is no such file.
-            ModelError: the file holds something else.
+            FileError: there is no such file or folder.
+            ModelError: it holds something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+        from codec.run import RunError
         from codec.vocoder import DELAY_SAMPLES, Vocoder
+        from codec.weights import fill, part, read_weights
 
-        if not weights.is_file():
-            raise FileError(f"{weights}: no such file; give the safetensors file of a trained vocoder")
+        if not weights.exists():
+            raise FileError(f"{weights}: no such file; give a weights file or the run folder of a trained vocoder")
         self.delay_samples = DELAY_SAMPLES
-        self.vocoder = Vocoder(ModelConfig()).eval()
         try:
-            self.vocoder.load_state_dict(load_file(weights))
-        except (SafetensorError, RuntimeError):
-            raise ModelError(f"{weights}: not the weights of this vocoder; give the file that its training run wrote") from None
+            state, config, _ = read_weights(weights)
+            self.vocoder = Vocoder(config.model).eval()
+            fill(self.vocoder, part(state, "vocoder."), weights)
+        except RunError as error:
+            raise ModelError(str(error)) from None
 
     def decode(self, samples: np.ndarray) -> Decoded:
         import torch
@@ -189,7 +189,7 @@ class Codec2System:
         return done.stdout
 
 
-def build_systems(names: Sequence[str], model: str, vocoder: Path | None) -> tuple[list[System], dict[str, str]]:
+def build_systems(names: Sequence[str], model: str, vocoder: Path) -> tuple[list[System], dict[str, str]]:
     """The named systems in the table's order, the original always first, and why others were left out, by name.
 
     Raises:
@@ -202,8 +202,8 @@ def build_systems(names: Sequence[str], model: str, vocoder: Path | None) -> tup
             continue
         try:
             if name == "vocoder":
-                if vocoder is None:
-                    raise UnavailableError("no weights; give them with --vocoder FILE")
+                if not vocoder.exists():
+                    raise UnavailableError(f"{vocoder} is missing; give a weights file or run folder with --vocoder")
                 systems.append(VocoderSystem(vocoder))
             elif name == "clari":
                 systems.append(ClariSystem(model))

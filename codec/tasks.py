@@ -22,8 +22,8 @@ from codec.losses import multi_resolution_stft_loss
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
 from codec.recognizer import REDUCTION, Recognizer, phone_errors, recognizer_loss
-from codec.run import Run
 from codec.vocoder import DELAY_SAMPLES, Vocoder
+from codec.weights import fill, load_recognizer, part, read_weights
 
 Metrics = dict[str, float]
 
@@ -138,12 +138,11 @@ class CodecTask:
         self.frontend = LogMel(config.model.mels).to(device)
         self.model = MelCodec(config.model).to(device)
         if config.train.initial:
-            self.model.load_state_dict(Run(Path(config.train.initial)).average_weights()[0])
+            initial = Path(config.train.initial)
+            fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
-            run = Run(Path(config.train.recognizer))
-            self.recognizer = Recognizer(run.config().recognizer, config.model.mels).to(device).eval().requires_grad_(False)
-            self.recognizer.load_state_dict(run.average_weights()[0])
+            self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
         self.batches = Batches(config.data, config.train.seed)
         self.validation = validation_batches(config.data, config.train.seed)
 
@@ -208,7 +207,8 @@ class VocoderTask:
         self.frontend = LogMel(config.model.mels).to(device)
         self.model = Vocoder(config.model).to(device)
         if config.train.initial:
-            self.model.load_state_dict(Run(Path(config.train.initial)).average_weights()[0])
+            initial = Path(config.train.initial)
+            fill(self.model, part(read_weights(initial)[0], "vocoder."), initial)
         self.batches = Batches(config.data, config.train.seed)
         self.validation = validation_batches(config.data, config.train.seed)
 

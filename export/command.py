@@ -13,22 +13,16 @@ from pathlib import Path
 
 import torch
 
-from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Config
+from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from codec.model import Codec
-from codec.run import Run, RunError
+from codec.run import RunError
+from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import halve_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
 from stream.errors import EXIT_CODES_HELP, ClariError, FileError, run_command
 
 LARGEST_TOTAL_BYTES = 32_000_000
-
-
-def round_to_half(codec: Codec) -> None:
-    """Round the weights to float16, in place: what ships is what was compared."""
-    with torch.no_grad():
-        for parameter in codec.parameters():
-            parameter.copy_(parameter.half().float())
 
 
 def git_revision() -> str:
@@ -43,13 +37,12 @@ def git_revision() -> str:
 
 
 def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
-    """Write `out`/encoder.onnx and `out`/decoder.onnx.
+    """Write `out`/encoder.onnx and `out`/decoder.onnx of a codec whose weights are in shipped precision.
 
     Raises:
         ParityError: graphs and network disagree, or the files would be too large; nothing was written.
     """
     codec = codec.eval().requires_grad_(False)
-    round_to_half(codec)
     encoder_step, decoder_step = EncoderStep(codec), DecoderStep(codec)
     pcm = torch.zeros(1, SAMPLES_PER_FRAME)
     codes, lost = torch.zeros(1, CODE_DIMENSIONS, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.bool)
@@ -84,22 +77,10 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
     return parity
 
 
-def load_codec(codec_run: Path, vocoder_run: Path) -> tuple[Codec, Config, str]:
-    """Assemble the averaged weights of two runs; returns the codec, its configuration and what was trained."""
-    run, voice = Run(codec_run), Run(vocoder_run)
-    config = run.config()
-    codec = Codec(config.model)
-    weights, step = run.average_weights()
-    codec.mel_codec.load_state_dict(weights)
-    vocoder_weights, vocoder_step = voice.average_weights()
-    codec.vocoder.load_state_dict(vocoder_weights)
-    return codec, config, f"{codec_run.name} step {step}, {vocoder_run.name} step {vocoder_step}"
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="clari-export", description=__doc__.split("\n\n")[0], epilog=EXIT_CODES_HELP)
-    parser.add_argument("--codec", type=Path, required=True, help="run folder of the mel codec")
-    parser.add_argument("--vocoder", type=Path, required=True, help="run folder of the vocoder")
+    parser.add_argument("--codec", type=Path, required=True, help="run folder or weights file of the mel codec")
+    parser.add_argument("--vocoder", type=Path, required=True, help="run folder or weights file of the vocoder")
     parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")
     parser.add_argument("--out", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
     return parser
@@ -110,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         try:
-            codec, _, training = load_codec(args.codec, args.vocoder)
+            codec, _, training = assemble(args.codec, args.vocoder)
             parity = export(codec, args.name, training, args.out)
         except (RunError, ParityError) as error:
             raise ClariError(str(error)) from None

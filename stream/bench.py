@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -38,7 +39,6 @@ def measure(part: str, model: str, frames: int) -> dict[str, float]:
     """Time one graph in this process, pinned to one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    began = time.perf_counter()
     samples = (np.random.default_rng(0).standard_normal((frames, SAMPLES_PER_FRAME)) * 0.05).astype(np.float32)
     codes = np.random.default_rng(0).integers(0, 4, (frames, 8)).astype(np.uint8)
     began = time.perf_counter()
@@ -46,12 +46,12 @@ def measure(part: str, model: str, frames: int) -> dict[str, float]:
         encoder = load_encoder(model)
         load_s = time.perf_counter() - began
         sending = encoder.stream()
-        seconds = [timed(lambda frame=frame: sending.encode(frame)) for frame in samples]
+        seconds = [timed(partial(sending.encode, frame)) for frame in samples]
     else:
         decoder = load_decoder(model)
         load_s = time.perf_counter() - began
         hearing = decoder.stream()
-        seconds = [timed(lambda frame=frame: hearing.decode(frame)) for frame in codes]
+        seconds = [timed(partial(hearing.decode, frame)) for frame in codes]
     return {
         "real_time_factor": float(np.mean(seconds) / FRAME_S),
         "p50_ms": float(np.percentile(seconds, 50) * 1000),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -15,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
 
+from codec import entry as codec_entry
 from codec import evaluate
-from codec.config import ModelConfig
+from codec.config import Config, ModelConfig
 from codec.judge import CachedJudge, PocketsphinxJudge, to_int16
 from codec.manifest import Utterance
 from codec.systems import (
@@ -34,6 +33,9 @@ from codec.systems import (
     realigned,
 )
 from codec.vocoder import Vocoder
+from codec.weights import save_weights
+from export import entry as export_entry
+from stream import extras
 from stream.errors import FileError, ModelError, UsageError
 
 SHIFT_SAMPLES = 1600
@@ -92,7 +94,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(names: Sequence[str], model: str, vocoder: Path | None) -> tuple[list[System], dict[str, str]]:
+    def build(names: Sequence[str], model: str, vocoder: Path) -> tuple[list[System], dict[str, str]]:
         return [Original(), QuietSystem(), HalfSystem()], {"vocoder": "no weights"}
 
     monkeypatch.setattr(evaluate, "PocketsphinxJudge", FakeJudge)
@@ -171,15 +173,15 @@ def test_clari_runs_fresh_streams_and_removes_their_delay(monkeypatch: pytest.Mo
 def test_vocoder_loads_its_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "vocoder.safetensors"
-    save_file(Vocoder(ModelConfig()).state_dict(), weights)
+    save_weights(weights, Vocoder(ModelConfig()).state_dict(), Config(), "a test")
     decoded = VocoderSystem(weights).decode(noise(3000))
     assert decoded.samples.shape == (3000,)
     assert decoded.bits is None
-    save_file({"other": torch.zeros(1)}, weights)
-    with pytest.raises(ModelError, match="training run"):
+    save_weights(weights, {"other": torch.zeros(1)}, Config(), "a test")
+    with pytest.raises(ModelError, match="another configuration"):
         VocoderSystem(weights)
     weights.write_bytes(b"text")
-    with pytest.raises(ModelError, match="training run"):
+    with pytest.raises(ModelError, match="no clari weights"):
         VocoderSystem(weights)
     with pytest.raises(FileError, match="no such file"):
         VocoderSystem(tmp_path / "missing")
@@ -206,9 +208,9 @@ def test_codec2_bursts_stay_where_they_are() -> None:
 
 def test_what_is_missing_is_left_out_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    systems, skipped = build_systems(("vocoder", "codec2-700c"), "base", None)
+    systems, skipped = build_systems(("vocoder", "codec2-700c"), "base", Path("nowhere"))
     assert [system.name for system in systems] == ["original"]
-    assert "--vocoder FILE" in skipped["vocoder"]
+    assert "--vocoder" in skipped["vocoder"]
     assert "Debian package codec2" in skipped["codec2-700c"]
 
 
@@ -280,5 +282,12 @@ def test_errors_are_one_line_with_a_code(
     fails(6, "1.wav: empty or not finite")
     (tmp_path / "1.wav").write_text("words")
     fails(6, "1.wav: missing or no audio")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    fails(1, "pip install 'clari[eval]'")
+
+
+@pytest.mark.parametrize(("entry", "extra"), [(codec_entry.evaluate, "eval"), (export_entry.export, "export")])
+def test_commands_without_their_extra_say_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, entry: Callable[[], int], extra: str
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert entry() == 1
+    assert capsys.readouterr().err.strip().endswith(f"install: pip install 'clari[{extra}]'")
