@@ -146,7 +146,7 @@ def spectrogram_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaired: int) -> None:
-    """Both spectrograms, and a bar of what became of the packets."""
+    """Both spectrograms, one above the other in time, and a bar of what became of the packets."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6), layout="constrained")
@@ -172,7 +172,8 @@ def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaire
         axes[2].barh(0, count, left=left, color=colour, label=f"{name} {count}")
         left += count
     axes[2].set(yticks=[], xlim=(0, max(sent, 1)), xlabel="packets")
-    axes[2].legend(ncols=3, loc="center")
+    axes[2].legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    axes[2].xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=100)
 
 
@@ -203,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
         quality = float(stoi(sent, received, SAMPLE_RATE_HZ)) if len(sent) > 10 * SAMPLE_RATE_HZ * FRAME_S else 0.0
         print(table(tx, channel, rx, quality))
         lost = max(0, tx["packets"] - rx["received_packets"] + rx["rejected_packets"] + rx["duplicate_packets"])
-        draw(folder / "demo.png", original, heard, tx["packets"], lost, rx["repaired_packets"])
+        draw(folder / "demo.png", sent, received, tx["packets"], lost, rx["repaired_packets"])
         print(f"{folder / 'received.wav'} and {folder / 'demo.png'} written", file=sys.stderr)
         return 0
 

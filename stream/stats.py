@@ -55,7 +55,6 @@ class ReceiverStats:
     corrected_bytes: int = 0
     duplicate_packets: int = 0
     late_packets: int = 0
-    oversized_packets: int = 0
     received_bytes: int = 0
     frames: int = 0
     concealed_frames: int = 0
