@@ -95,7 +95,9 @@ class TrainConfig:
     lost_burst_share: float = 0.3  # of the crops lose bursts of frames, so that the decoder learns to conceal
     lost_burst_frames: tuple[int, int] = (1, 12)
     recognizer: str = "runs/recognizer"  # run folder of the frozen recogniser
-    initial: str = ""  # run folder whose weights start this run
+    initial: str = ""  # run folder or weights file that starts this run
+    decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak
+    decoded_share: float = 0.7  # of the steps; the others hear original mel
     autocast: str = "auto"  # auto: bfloat16 where a measured matrix product is faster in it, else float32
     threads: int = 0  # 0: every core
     seed: int = 1

@@ -43,11 +43,10 @@ class Run:
             RunError: the folder belongs to another experiment.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        described = json.dumps(dataclasses.asdict(config), indent=1)
         path = self.folder / "config.json"
-        if self._recover() and path.is_file() and path.read_text(encoding="utf-8") != described:
+        if self._recover() and path.is_file() and self.config() != config:
             raise RunError(f"{self.folder} holds a run with another configuration; choose another --out or delete it")
-        path.write_text(described, encoding="utf-8")
+        path.write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
 
     def config(self) -> Config:
         """The configuration of the run in this folder."""

@@ -200,7 +200,7 @@ def aligned(decoded: Tensor, clean: Tensor, delay_frames: int) -> tuple[Tensor, 
 
 
 class VocoderTask:
-    """The vocoder on original log-mel: multi-resolution STFT and mel distance."""
+    """The vocoder on original log-mel, or on what a frozen codec decodes: multi-resolution STFT and mel distance."""
 
     def __init__(self, config: Config, device: torch.device):
         self.config, self.device = config, device
@@ -209,26 +209,41 @@ class VocoderTask:
         if config.train.initial:
             initial = Path(config.train.initial)
             fill(self.model, part(read_weights(initial)[0], "vocoder."), initial)
+        self.codec: MelCodec | None = None
+        if config.train.decoded_by:
+            source = Path(config.train.decoded_by)
+            self.codec = MelCodec(config.model).to(device).eval().requires_grad_(False)
+            fill(self.codec, part(read_weights(source)[0], "mel_codec."), source)
         self.batches = Batches(config.data, config.train.seed)
         self.validation = validation_batches(config.data, config.train.seed)
 
     def batch(self, step: int) -> Crops:
         return self.batches.crops(step)
 
-    def _distances(self, model: nn.Module, batch: Crops) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        clean = torch.from_numpy(batch.clean).float().to(self.device)
-        assert isinstance(model, Vocoder)
+    def _input(self, clean: Tensor, decoded: bool) -> tuple[Tensor, Tensor]:
+        """Log-mel that the vocoder hears and the samples that it should speak, frame beside frame."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             mel, _ = self.frontend(clean, self.frontend.initial_state(len(clean)))
+            if self.codec is None or not decoded:
+                return mel, clean
+            late, _ = self.codec(mel, torch.zeros(len(mel), mel.shape[1] // MEL_FRAMES_PER_CODE, device=self.device))
+            delay = self.config.model.look_ahead_frames
+            return late[:, delay:], clean[:, : clean.shape[1] - delay * HOP_SAMPLES]
+
+    def _distances(self, model: nn.Module, batch: Crops, decoded: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        assert isinstance(model, Vocoder)
+        mel, clean = self._input(torch.from_numpy(batch.clean).float().to(self.device), decoded)
         samples, _ = model(mel, model.initial_state(len(mel)))
         with torch.autocast(self.device.type, enabled=False):
-            decoded, target = samples[:, DELAY_SAMPLES:], clean[:, : clean.shape[1] - DELAY_SAMPLES]
-            again, _ = self.frontend(decoded, self.frontend.initial_state(len(decoded)))
-            mel_loss = F.l1_loss(again, mel[:, : again.shape[1]]) * LOG_DEVIATION
-            return multi_resolution_stft_loss(decoded, target), mel_loss, mel, again
+            spoken, target = samples[:, DELAY_SAMPLES:], clean[:, : clean.shape[1] - DELAY_SAMPLES]
+            heard, _ = self.frontend(spoken, self.frontend.initial_state(len(spoken)))
+            wanted, _ = self.frontend(target, self.frontend.initial_state(len(target)))
+            mel_loss = F.l1_loss(heard, wanted) * LOG_DEVIATION
+            return multi_resolution_stft_loss(spoken, target), mel_loss, wanted, heard
 
     def loss(self, batch: Crops) -> tuple[Tensor, Metrics]:
-        stft, mel, _, _ = self._distances(self.model, batch)
+        decoded = float(torch.rand(())) < self.config.train.decoded_share
+        stft, mel, _, _ = self._distances(self.model, batch, decoded)
         weights = self.config.loss
         return weights.stft * stft + weights.vocoder_mel * mel, {"stft": stft.item(), "mel": mel.item()}
 
@@ -236,7 +251,7 @@ class VocoderTask:
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
         if self.validation is None:
             return {}
-        stft, mel, original, again = self._distances(model, self.validation.crops(0))
+        stft, mel, original, again = self._distances(model, self.validation.crops(0), decoded=True)
         if picture is not None:
             draw_spectrograms(picture, {"original": original[0].cpu().numpy(), "resynthesised": again[0].cpu().numpy()})
         return {"stft": stft.item(), "mel": mel.item()}

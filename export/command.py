@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from codec.model import Codec
@@ -23,6 +24,15 @@ from export.parity import Parity, ParityError, compare
 from stream.errors import EXIT_CODES_HELP, ClariError, FileError, run_command
 
 LARGEST_TOTAL_BYTES = 32_000_000
+
+
+def multiply_adds_per_s(codec: Codec) -> float:
+    """Multiply-adds for one second of speech through encoder and decoder, matrix products and convolutions."""
+    frames = SAMPLE_RATE_HZ // SAMPLES_PER_FRAME + 1
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        codes, _ = codec.encode(torch.zeros(1, frames * SAMPLES_PER_FRAME), codec.encoder_state(1))
+        codec.decode(codes, torch.zeros(1, frames), codec.decoder_state(1))
+    return counter.get_total_flops() / 2 * SAMPLE_RATE_HZ / (frames * SAMPLES_PER_FRAME)
 
 
 def git_revision() -> str:
@@ -97,10 +107,13 @@ def main(argv: list[str] | None = None) -> int:
             raise ClariError(str(error)) from None
         except OSError as error:
             raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
+        parameters = sum(parameter.numel() for parameter in codec.parameters())
         total = sum((args.out / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx"))
         print(
             f"200 chained frames: samples differ by at most {parity.pcm_difference:.2g}, state by {parity.state_difference:.2g}, "
-            f"{parity.equal_codes:.3%} of the codes are equal\n{args.out}: {total / 1e6:.1f} MB"
+            f"{parity.equal_codes:.3%} of the codes are equal\n"
+            f"{args.out}: {total / 1e6:.1f} MB, {parameters / 1e6:.1f} M parameters, "
+            f"{multiply_adds_per_s(codec) / 1e6:.0f} M multiply-adds per second of speech"
         )
         return 0
 

@@ -242,3 +242,16 @@ def test_weights_files_stand_in_for_runs(speech_corpus: Path, tmp_path: Path, ca
     (tmp_path / "garbage").write_bytes(b"garbage")
     assert weights_command.main(["--recognizer", str(tmp_path / "garbage"), "--out", str(tmp_path / "x")]) == 1
     assert "no clari weights" in capsys.readouterr().err
+
+
+def test_the_vocoder_learns_from_what_a_frozen_codec_decodes(
+    speech_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task in ("codec", "vocoder"):
+        assert train.main(arguments(task, speech_corpus, tmp_path / task, 2)) == 0
+    frozen = weights(tmp_path / "codec")
+    decoded = [f'train.decoded_by="{tmp_path / "codec"}"', f'train.initial="{tmp_path / "vocoder"}"', "train.decoded_share=1.0"]
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "plain", 2, decoded[1])) == 0
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "fine", 2, *decoded)) == 0
+    assert not torch.equal(*(weights(tmp_path / run)["model.head.weight"] for run in ("plain", "fine")))
+    assert all(torch.equal(frozen[name], value) for name, value in weights(tmp_path / "codec").items())
