@@ -99,7 +99,6 @@ class TrainConfig:
     decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak
     decoded_share: float = 0.7  # of the steps; the others hear original mel
     autocast: str = "auto"  # auto: bfloat16 where a measured matrix product is faster in it, else float32
-    threads: int = 0  # 0: every core
     seed: int = 1
     log_every: int = 20
     save_every: int = 200

@@ -78,8 +78,6 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
 def train(config: Config, run: Run) -> None:
     """Train until `config.train.steps`, from the run's last checkpoint."""
     settings = config.train
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(settings.seed)
     task = TASKS[settings.task](config, device)
@@ -127,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codec.train", description="Train the recogniser, the codec or the vocoder.")
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see codec/configs/")
     parser.add_argument("--out", type=Path, required=True, help="run folder; an existing run of the same configuration goes on")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
     return parser
 
@@ -137,6 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         config = load_config(args.config, args.overrides)
         if config.train.task not in TASKS:
             raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(TASKS)}")
+        if args.threads:
+            torch.set_num_threads(args.threads)
         run = Run(args.out)
         run.begin(config)
         train(config, run)

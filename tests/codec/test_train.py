@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 TINY = [
     "model.mels=20", "model.encoder_widths=[8, 8, 12]", "model.encoder_blocks=[1, 1, 1]", "model.decoder_widths=[12, 8, 8]",
     "model.decoder_blocks=[1, 1, 1]", "model.vocoder_width=12", "model.vocoder_blocks=1", "recognizer.width=12",
-    "recognizer.blocks=2", "data.noise_share=0.0", "data.crop_s=0.96", "data.batch_s=2.0", "train.threads=1",
+    "recognizer.blocks=2", "data.noise_share=0.0", "data.crop_s=0.96", "data.batch_s=2.0",
     "train.log_every=2", "train.save_every=2", "train.picture_every=4", "train.warmup_steps=2",
 ]  # fmt: skip
 
@@ -45,7 +45,7 @@ def speech_corpus(corpus_manifest: Path, tmp_path_factory: pytest.TempPathFactor
 def arguments(task: str, corpus: Path, out: Path, steps: int, *more: str) -> list[str]:
     configs = {"recognizer": "recognizer.toml", "codec": "codec-mel.toml", "vocoder": "vocoder.toml"}
     data = [f'data.corpora=["{corpus}"]', "data.shares=[1.0]", f"train.steps={steps}"]
-    return ["--config", str(ROOT / "codec" / "configs" / configs[task]), "--out", str(out), *TINY, *data, *more]
+    return ["--threads", "1", "--config", str(ROOT / "codec" / "configs" / configs[task]), "--out", str(out), *TINY, *data, *more]
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
