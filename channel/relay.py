@@ -1,4 +1,4 @@
-"""`clari-channel`: a simulated link as a process between sender and receiver.
+r"""`clari-channel`: a simulated link as a process between sender and receiver.
 
 Over sockets, on the wall clock (packets come in at --bind and go out to --connect):
 
@@ -6,7 +6,8 @@ Over sockets, on the wall clock (packets come in at --bind and go out to --conne
 
 In a pipe of packets of one size, in virtual time and as fast as possible:
 
-    clari-tx --in a.wav --out - | clari-channel --in - --out - --packet-bytes 33 --packet-s 0.96 --preset hf | clari-rx --in -
+    clari-tx --in a.wav --out - --profile narrow \
+        | clari-channel --in - --out - --packet-bytes 32 --packet-s 0.96 --preset hf | clari-rx --in - --out b.wav
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from channel.presets import preset, preset_table
 from channel.simulator import ChannelConfig, Simulator
 from channel.transit import Transit
 from stream.clock import Clock
-from stream.errors import EXIT_CODES_HELP, FileError, LinkError, UsageError, run_command
+from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.link import LARGEST_PACKET_BYTES, PacketFile, ZmqLink, open_packets
+from stream.options import SPEED, check_writable, command_parser, number
 
 NAME = "clari-channel"
+DESCRIPTION = """Simulate a narrow, bad link between clari-tx and clari-rx. SIGINT and SIGTERM are its normal end.
+
+examples:
+  clari-channel --bind tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556 --preset satellite-geo --seed 1
+  clari-channel --in air.bin --out heard.bin --packet-bytes 26 --packet-s 0.64 --loss 0.1"""
 REPORT_SCHEMA_VERSION = 1
 BIND = "tcp://127.0.0.1:5555"
 CONNECT = "tcp://127.0.0.1:5556"
@@ -78,14 +85,10 @@ def relay_stream(transit: Transit, source: BinaryIO, packet_bytes: int, packet_s
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = _Parser(
-        prog=NAME,
-        description="Simulate a narrow, bad link between clari-tx and clari-rx. SIGINT and SIGTERM are its normal end.",
-        epilog=EXIT_CODES_HELP,
-    )
-    parser.add_argument("--preset", default="clean", help="named link (default: %(default)s)")
+    parser = command_parser(NAME, DESCRIPTION)
+    parser.add_argument("--preset", default="clean", help="named link")
     parser.add_argument("--list-presets", action="store_true", help="print the named links and exit")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed and the same packets give the same damage (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed and the same packets give the same damage")
     link = parser.add_argument_group("link", "each replaces one value of the preset")
     link.add_argument("--bit-rate", type=float, metavar="BPS", help="bit rate; 0: no limit")
     link.add_argument("--delay-s", type=float, metavar="S", help="propagation delay")
@@ -97,22 +100,18 @@ def build_parser() -> argparse.ArgumentParser:
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument("--bind", metavar="ENDPOINT", help=f"where clari-tx connects to (default: {BIND})")
     sockets.add_argument("--connect", metavar="ENDPOINT", help=f"where clari-rx is bound (default: {CONNECT})")
-    sockets.add_argument("--speed", type=float, default=1.0, help="clock factor; give all processes the same (default: 1)")
+    sockets.add_argument("--speed", type=SPEED, default=1.0, help="clock factor; give all processes the same")
     sockets.add_argument(
-        "--idle-exit-s", type=float, default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
+        "--idle-exit-s", type=number(0, 1e9), default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
     )
     pipe = parser.add_argument_group("pipe", "instead of sockets")
     pipe.add_argument("--in", dest="source", metavar="FILE", help="packets back to back; - is stdin")
     pipe.add_argument("--out", dest="sink", metavar="FILE", help="those that arrive; - is stdout")
+    pipe.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     pipe.add_argument("--packet-bytes", type=int, metavar="N", help="size of every packet")
     pipe.add_argument("--packet-s", type=float, metavar="S", help="seconds between packets")
     parser.add_argument("--report", metavar="FILE", help="write what happened as JSON; - is stdout")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def channel_config(args: argparse.Namespace) -> ChannelConfig:
@@ -132,12 +131,9 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
 
 def check_usage(args: argparse.Namespace) -> None:
     """Raise UsageError for options that are out of range or do not fit together."""
+    check_writable(args.report)
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}; give 0 or more")
-    if not (math.isfinite(args.speed) and args.speed > 0):
-        raise UsageError(f"--speed is {args.speed}; give a factor above 0")
-    if not (math.isfinite(args.idle_exit_s) and args.idle_exit_s >= 0):
-        raise UsageError(f"--idle-exit-s is {args.idle_exit_s}; give seconds, 0 or more")
     pipe = (args.source, args.sink, args.packet_bytes, args.packet_s)
     if all(option is None for option in pipe):
         return
@@ -145,8 +141,6 @@ def check_usage(args: argparse.Namespace) -> None:
         raise UsageError("a pipe needs all of --in, --out, --packet-bytes and --packet-s")
     if args.bind or args.connect:
         raise UsageError("--bind and --connect are for sockets, --in and --out for a pipe; give one pair")
-    if args.source == args.sink != "-":
-        raise UsageError("--in and --out are the same file; give another --out")
     if not 1 <= args.packet_bytes <= LARGEST_PACKET_BYTES:
         raise UsageError(f"--packet-bytes is {args.packet_bytes}; give 1 to {LARGEST_PACKET_BYTES}")
     if not (math.isfinite(args.packet_s) and args.packet_s > 0):
@@ -185,7 +179,7 @@ def run_channel(args: argparse.Namespace) -> int:
     simulator = Simulator(config, args.seed)
     with (
         _open_source(args) as source,
-        closing(PacketFile(args.sink) if args.sink else ZmqLink.sender(args.connect or CONNECT)) as sink,
+        closing(PacketFile(args.sink, args.force) if args.sink else ZmqLink.sender(args.connect or CONNECT)) as sink,
     ):
         transit = Transit(simulator, sink.send)
         try:

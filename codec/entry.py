@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stream.extras import run_with_extra
+from stream.launch import launch
 
 
 def evaluate() -> int:
     """clari-eval"""
-    return run_with_extra("clari-eval", "eval", ("torch", "pystoi", "jiwer", "pocketsphinx"), "codec.evaluate")
+    return launch("clari-eval", "codec.evaluate", "eval", ("torch", "pystoi", "jiwer", "pocketsphinx"))

@@ -28,8 +28,14 @@ from codec.manifest import ManifestError, Utterance, read_manifest
 from codec.metrics import intelligibility, mel_distance, normalize, word_errors
 from codec.report import Score, report, write_scores
 from codec.systems import SYSTEM_NAMES, System, build_systems
-from stream.errors import EXIT_CODES_HELP, FileError, UsageError, run_command
+from stream.errors import FileError, UsageError, run_command
+from stream.options import command_parser
 
+DESCRIPTION = """Compare codecs on held-out speakers: one table on stdout.
+
+examples:
+  clari-eval --manifest speech.tsv
+  clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio"""
 SAY_EVERY = 25  # recognised utterances
 
 
@@ -137,13 +143,11 @@ def _positive(text: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="clari-eval", description="Compare codecs on held-out speakers: one table on stdout.", epilog=EXIT_CODES_HELP
-    )
+    parser = command_parser("clari-eval", DESCRIPTION)
     parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
-    parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this (default: all)")
-    parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals (default: %(default)s)")
+    parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this")
+    parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers; all if not given")
+    parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals")
     names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
         "--systems",
@@ -151,18 +155,18 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SYSTEM_NAMES,
         default=SYSTEM_NAMES,
         metavar="NAME",
-        help=f"rows of the table, of {names}; the original is always one (default: all)",
+        help=f"rows of the table, of {names}; the original is always one",
     )
-    parser.add_argument("--model", default="base", help="name or folder of clari's graphs (default: %(default)s)")
+    parser.add_argument("--model", default="base", help="name or folder of clari's graphs")
     parser.add_argument(
         "--vocoder",
         type=Path,
         default=Path(__file__).parent / "weights" / "base.safetensors",
         metavar="FILE",
-        help="weights file or run folder for the row `vocoder` (default: the shipped weights)",
+        help="weights file or run folder for the row `vocoder`",
     )
-    parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses (default: %(default)s)")
+    parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes")
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write table.md and utterances.csv here")
     parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")
     return parser

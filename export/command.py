@@ -21,8 +21,13 @@ from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import halve_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
-from stream.errors import EXIT_CODES_HELP, ClariError, FileError, run_command
+from stream.errors import ClariError, FileError, run_command
+from stream.options import command_parser
 
+DESCRIPTION = """Turn a trained codec into encoder.onnx and decoder.onnx, if they compute what it computes.
+
+example:
+  clari-export --codec runs/codec --vocoder runs/vocoder --name mine --out stream/models/mine"""
 LARGEST_TOTAL_BYTES = 32_000_000
 
 
@@ -88,7 +93,7 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="clari-export", description=__doc__.split("\n\n")[0], epilog=EXIT_CODES_HELP)
+    parser = command_parser("clari-export", DESCRIPTION)
     parser.add_argument("--codec", type=Path, required=True, help="run folder or weights file of the mel codec")
     parser.add_argument("--vocoder", type=Path, required=True, help="run folder or weights file of the vocoder")
     parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stream.extras import run_with_extra
+from stream.launch import launch
 
 
 def export() -> int:
     """clari-export"""
-    return run_with_extra("clari-export", "export", ("torch", "onnx", "onnxscript"), "export.command")
+    return launch("clari-export", "export.command", "export", ("torch", "onnx", "onnxscript"))

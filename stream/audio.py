@@ -1,4 +1,4 @@
-"""Sources and sinks of samples: file, pipe, silence, nowhere. Microphone and speaker are in devices.py, equal citizens.
+"""Sources and sinks of samples: file, pipe, nowhere. Microphone and speaker are in devices.py, equal citizens.
 
 A source yields mono float32 blocks at 16 kHz, whatever rate and channels it reads; a sink takes such blocks. `-` is
 stdin or stdout: WAV, or raw signed 16-bit little-endian samples at 16 kHz mono.
@@ -6,10 +6,9 @@ stdin or stdout: WAV, or raw signed 16-bit little-endian samples at 16 kHz mono.
 
 from __future__ import annotations
 
-import io
+import stat
 import struct
 import sys
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +19,10 @@ import soxr
 
 from stream.errors import FileError, UsageError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.options import check_writable
+from stream.wav_stream import HIGHEST_RATE_HZ, WavStream
 
-HIGHEST_RATE_HZ = 768_000
+OTHER_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RF64": "RF64", b"RIFX": "big-endian WAV", b"FORM": "AIFF"}
 LONGEST_UNKNOWN = 0xFFFFFFFF - 36  # what WAV writers put where a pipe's length is not known yet
 
 
@@ -36,16 +37,20 @@ def from_int16(data: bytes) -> Pcm:
 
 
 class Resampler:
-    """A stream of mono blocks of any rate -> 16 kHz."""
+    """A stream of mono blocks of any rate -> 16 kHz. What is not finite becomes silence, and is counted."""
 
     def __init__(self, rate_hz: float):
         same = rate_hz == SAMPLE_RATE_HZ
         self._stream = None if same else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
+        self.not_finite = 0
 
     def __call__(self, block: Pcm, last: bool = False) -> Pcm:
         """Resample one block; `last` flushes what the filter still holds."""
-        # One NaN would stay in the filter for good; the sender counts what is not finite before it comes here.
-        return block if self._stream is None else self._stream.resample_chunk(np.nan_to_num(block), last)
+        broken = int(np.count_nonzero(~np.isfinite(block)))
+        if broken:  # one NaN would stay in the filter and in the codec's state for good
+            self.not_finite += broken
+            block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+        return block if self._stream is None else self._stream.resample_chunk(block, last)
 
 
 def read_file(path: str, warn: bool = True) -> Iterator[Pcm]:
@@ -55,8 +60,10 @@ def read_file(path: str, warn: bool = True) -> Iterator[Pcm]:
         FileError: missing, empty, unreadable, or no audio.
     """
     file = Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise FileError(f"cannot read {path}: no such file; give a WAV or FLAC file")
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise FileError(f"{path} is no regular file; give a WAV or FLAC file, or pipe it into --in -")
     if not file.stat().st_size:
         raise FileError(f"{path} is empty; give a WAV or FLAC file with speech")
     try:
@@ -66,66 +73,49 @@ def read_file(path: str, warn: bool = True) -> Iterator[Pcm]:
             if not audio.frames:
                 raise FileError(f"{path} holds no samples; record again")
             resample = Resampler(audio.samplerate)
-            broken = 0
             for block in audio.blocks(blocksize=max(1, audio.samplerate * 80 // 1000), dtype="float32", always_2d=True):
-                mono = to_mono(block)
-                broken += int(np.count_nonzero(~np.isfinite(mono)))
-                yield resample(np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0))
+                yield resample(to_mono(block))
             yield resample(np.zeros(0, np.float32), last=True)
-            if broken and warn:
-                print(f"{path}: {broken} samples are not finite numbers and were sent as silence", file=sys.stderr)
-    except soundfile.LibsndfileError as error:
-        reason = str(error).split(": ")[-1].rstrip(".").lower()
-        raise FileError(f"{path} is no audio file that can be read ({reason}); give a WAV or FLAC file") from None
+            if resample.not_finite and warn:
+                print(f"{path}: {resample.not_finite} samples are not finite numbers and were sent as silence", file=sys.stderr)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a suffix like .raw, which names no format
+        raise FileError(f"{path} is no audio file that can be read, or is damaged; give a WAV or FLAC file") from None
 
 
-class _Rewound(io.RawIOBase):
-    """A pipe whose first bytes were already looked at."""
-
-    def __init__(self, head: bytes, rest: BinaryIO):
-        self._head, self._rest = head, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        head, self._head = self._head[:size], self._head[size:]
-        return head if len(head) == size else head + self._rest.read(size - len(head))
-
-
-def read_pipe(pipe: BinaryIO, raw: bool) -> Iterator[Pcm]:
+def read_pipe(pipe: BinaryIO | None, raw: bool) -> Iterator[Pcm]:
     """Blocks from stdin: WAV with 16-bit samples if it begins like one and `raw` is not asked for, else raw samples.
 
     Raises:
-        FileError: nothing came, or a WAV of a kind that cannot be read from a pipe.
+        FileError: nothing came, or something that is neither.
     """
-    head = pipe.read(4)
-    if not head:
+    head = pipe.read(4) if pipe is not None else b""
+    if not head or pipe is None:
         raise FileError("stdin is empty; pipe WAV or raw 16-bit 16 kHz mono samples into it")
-    rewound = _Rewound(head, pipe)
-    if head != b"RIFF" or raw:
-        odd = b""
-        while block := odd + rewound.read(SAMPLES_PER_FRAME * 2 - len(odd)):
-            whole, odd = block[: len(block) // 2 * 2], block[len(block) // 2 * 2 :]
-            if not whole:
-                break
-            yield from_int16(whole)
+    if raw or (head[:4] not in OTHER_FORMATS and head[:3] != b"ID3" and head != b"RIFF"):
+        data = head
+        while more := pipe.read(SAMPLES_PER_FRAME * 2 - len(data)):
+            data += more
+            whole = len(data) // 2 * 2
+            yield from_int16(data[:whole])
+            data = data[whole:]  # an odd byte belongs to the next sample; dropped, it would turn all that follows to noise
+        if len(data) >= 2:
+            yield from_int16(data[: len(data) // 2 * 2])
         return
-    try:
-        with wave.open(rewound, "rb") as audio:  # type: ignore[call-overload]
-            if audio.getsampwidth() != 2 or not audio.getframerate():
-                raise FileError("WAV on stdin must have 16-bit samples and a sample rate; convert it, or give it by --in FILE")
-            resample, channels = Resampler(audio.getframerate()), audio.getnchannels()
-            while data := audio.readframes(max(1, audio.getframerate() * 80 // 1000)):
-                samples = from_int16(data[: len(data) // (2 * channels) * 2 * channels])
-                yield resample(to_mono(samples.reshape(-1, channels)))
-            yield resample(np.zeros(0, np.float32), last=True)
-    except (wave.Error, EOFError) as error:
-        raise FileError(f"stdin is no WAV file ({error}); pipe WAV with 16-bit samples, or raw samples with --raw") from None
+    if head != b"RIFF":
+        raise FileError(f"stdin is {OTHER_FORMATS.get(head, 'MP3')}, which cannot be read from a pipe; give it with --in FILE")
+    audio = WavStream(pipe)
+    resample = Resampler(audio.rate_hz)
+    empty = True
+    while data := audio.read(max(1, audio.rate_hz * 80 // 1000)):
+        empty = False
+        yield resample(to_mono(from_int16(data).reshape(-1, audio.channels)))
+    if empty:
+        raise FileError("the WAV on stdin holds no samples; record again")
+    yield resample(np.zeros(0, np.float32), last=True)
 
 
 def check_output(path: str, force: bool) -> None:
-    """Refuse to overwrite a file unless told to, and a suffix that no writer knows.
+    """Refuse to overwrite a file unless told to, a suffix that no writer knows, and a folder that is not there.
 
     Raises:
         FileError, UsageError: see above.
@@ -136,29 +126,34 @@ def check_output(path: str, force: bool) -> None:
         raise UsageError(f"cannot write {path}: use the suffix .wav or .flac")
     if Path(path).exists() and not force:
         raise FileError(f"{path} exists; choose another --out or add --force")
+    check_writable(path)
 
 
 class FileSink:
-    """A WAV or FLAC file of 16-bit samples."""
+    """A WAV or FLAC file of 16-bit samples. It appears with its first samples: nothing heard overwrites nothing."""
 
     def __init__(self, path: str):
-        try:
-            self._file = soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1, "PCM_16")
-        except (soundfile.LibsndfileError, OSError):
-            raise FileError(f"cannot write {path}; check that its folder exists and is writable") from None
+        self._path = path
+        self._file: soundfile.SoundFile | None = None
 
     def write(self, pcm: Pcm) -> None:
-        self._file.write(pcm)
+        try:
+            if self._file is None:
+                self._file = soundfile.SoundFile(self._path, "w", SAMPLE_RATE_HZ, 1, "PCM_16")
+            self._file.write(pcm)
+        except (soundfile.LibsndfileError, OSError):
+            raise FileError(f"cannot write {self._path}; check permissions and free space") from None
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class PipeSink:
     """stdout: a WAV stream of unknown length, or raw samples. Flushed block by block: the reader waits for this one."""
 
     def __init__(self, raw: bool):
-        if sys.stdout.isatty():
+        if sys.stdout is None or sys.stdout.isatty():
             raise FileError("samples are bytes, not text; redirect stdout into a file or a pipe")
         self._pipe = sys.stdout.buffer
         if not raw:
@@ -176,7 +171,7 @@ class PipeSink:
 
 
 class NullSink:
-    """Nowhere: for measuring, or a relay that only counts."""
+    """Nowhere: for a receiver that only counts."""
 
     def write(self, pcm: Pcm) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import socket
 import subprocess
@@ -16,11 +17,13 @@ import numpy as np
 from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.options import command_parser
+from stream.options import SPEED, command_parser, number
 from stream.packet import PROFILES, find_profile
 
 CLIP = Path(__file__).parent / "clips" / "pirates.flac"
 LONGEST_S = 600.0
+IDLE_S = 6.0  # of the clock: longer than any burst of loss in the presets
+GRACE_S = 5.0  # of the wall, for a process to end
 MISSING_UI = "needs matplotlib and pystoi; install them: pip install 'clari[ui]'"
 
 DESCRIPTION = """Send a clip of real speech through a simulated link: clari-tx, clari-channel and clari-rx as three processes.
@@ -38,12 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {', '.join(PROFILES)}")
     parser.add_argument("-m", "--model", default="base", help="shipped model or folder")
     parser.add_argument("--preset", default="satellite-geo", help="link; clari-channel --list-presets shows all")
-    parser.add_argument("--loss", type=float, help="share of packets lost, in place of the preset's")
-    parser.add_argument("--ber", type=float, help="bit errors per bit, in place of the preset's")
+    parser.add_argument("--loss", type=number(0, 1), help="share of packets lost, in place of the preset's")
+    parser.add_argument("--ber", type=number(0, 0.5), help="bit errors per bit, in place of the preset's")
     parser.add_argument("--seed", type=int, default=1, help="of the channel: the same seed gives the same damage")
-    parser.add_argument("--delay-ms", type=float, default=240.0, help="playout delay of the receiver")
+    parser.add_argument("--delay-ms", type=number(0, 10_000), default=240.0, help="playout delay of the receiver")
     parser.add_argument("--realtime", action="store_true", help="at the pace of the speech instead of faster")
-    parser.add_argument("--speed", type=float, default=5.0, help="clock factor unless --realtime")
+    parser.add_argument("--speed", type=SPEED, default=5.0, help="clock factor unless --realtime")
     return parser
 
 
@@ -67,15 +70,16 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
     """
     air, ground = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
     overrides = [f"--{name}={value}" for name in ("loss", "ber") if (value := getattr(args, name)) is not None]
-    clock = [f"--speed={speed}"]
     files = {name: folder / f"{name}.json" for name in ("tx", "channel", "rx")}
+    for file in (*files.values(), folder / "received.wav"):
+        file.unlink(missing_ok=True)  # of an earlier run: what a failed one leaves must not be taken for its own
     commands = {
-        "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), "--force", f"--delay-ms={args.delay_ms}",
-               "--idle-exit-s=4", "--quiet", f"--model={args.model}", f"--stats={files['rx']}", *clock],
+        "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}",
+               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet"],
         "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
-                    "--idle-exit-s=6", f"--report={files['channel']}", *clock, *overrides],
+                    f"--idle-exit-s={IDLE_S}", f"--report={files['channel']}", *overrides],
         "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",
-               "--quiet", f"--stats={files['tx']}", *clock],
+               f"--stats={files['tx']}", "--quiet"],
     }  # fmt: skip
     running: dict[str, subprocess.Popen[bytes]] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -83,27 +87,36 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
         try:
             for name, command in commands.items():
                 with logs[name].open("wb") as log:
-                    running[name] = subprocess.Popen([sys.executable, "-m", *command], stderr=log)
-            # The sender ends first; whoever fails earlier ends the others, which would wait for packets for ever.
-            for name in ("tx", "channel", "rx"):
+                    running[name] = subprocess.Popen([sys.executable, "-m", *command, f"--speed={speed}"], stderr=log)
+            # The sender ends first, then the channel, then the receiver. Whoever fails ends the others, which would
+            # wait for packets for ever.
+            for name in ("tx", "channel"):
                 while running[name].poll() is None:
-                    for other in ("rx", "channel"):
-                        if running[other].poll() not in (None, 0):
-                            raise ClariError(logs[other].read_text().strip().splitlines()[-1])
-                    try:
+                    check_children(running, logs)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
                         running[name].wait(timeout=0.2)
-                    except subprocess.TimeoutExpired:
-                        continue
-                if running[name].returncode:
-                    raise ClariError((logs[name].read_text().strip().splitlines() or [f"{name} failed"])[-1])
+            # A receiver that never heard anything has no idle time to count.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running["rx"].wait(timeout=2 * IDLE_S / speed + GRACE_S)
+            running["rx"].terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running["rx"].wait(timeout=GRACE_S)
+            check_children(running, logs)
         finally:
             for process in running.values():
                 process.kill()
                 process.wait()
-    missing = [name for name, file in files.items() if not file.is_file()]
-    if missing:
-        raise ClariError(f"{missing[0]} wrote no statistics; run it by hand to see why")
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+
+
+def check_children(running: dict[str, subprocess.Popen[bytes]], logs: dict[str, Path]) -> None:
+    """Raise the error of a process that failed, with its own words and exit code."""
+    for name, process in running.items():
+        if process.poll():
+            lines = logs[name].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            error = ClariError(lines[-1] if lines else f"clari-{name} failed without a word; run it by hand to see why")
+            error.exit_code = process.returncode if 0 < process.returncode < 126 else ClariError.exit_code
+            raise error
 
 
 def mouth_to_ear_s(tx: dict[str, Any], rx: dict[str, Any]) -> float:

@@ -6,6 +6,7 @@ lies between it and the loop.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from stream.audio import Resampler
 from stream.errors import DeviceError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 
-QUEUE_BLOCKS = 256
+MICROPHONE_BLOCKS = 256  # of the size the device likes, a few milliseconds each
+SPEAKER_BLOCKS = 8  # of 80 ms: a device slower than the sender's drops speech here instead of adding delay for ever
 NO_PORTAUDIO = "no PortAudio library; install it: apt-get install libportaudio2"
 
 
@@ -66,7 +68,7 @@ class Microphone:
         index, info = find_device("input", device)
         self.name = info["name"]
         self._rate_hz = float(info["default_samplerate"])
-        self._blocks: queue.Queue[Pcm] = queue.Queue(QUEUE_BLOCKS)
+        self._blocks: queue.Queue[Pcm] = queue.Queue(MICROPHONE_BLOCKS)
         self._finished = threading.Event()
         try:
             self._stream = self._sounddevice.InputStream(
@@ -112,12 +114,13 @@ class Speaker:
 
     def __init__(self, device: str | None):
         self.underruns = 0
+        self.dropped_blocks = 0
         self._sounddevice = import_sounddevice()
         index, info = find_device("output", device)
         self.name = info["name"]
         rate_hz = float(info["default_samplerate"])
         self._resample = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(SAMPLE_RATE_HZ, rate_hz, 1, dtype="float32")
-        self._blocks: queue.Queue[Pcm] = queue.Queue(QUEUE_BLOCKS)
+        self._blocks: queue.Queue[Pcm] = queue.Queue(SPEAKER_BLOCKS)
         self._rest = np.zeros(0, np.float32)
         self._speaking = False
         try:
@@ -150,8 +153,10 @@ class Speaker:
         try:
             self._blocks.put_nowait(block)
         except queue.Full:
-            self._blocks.get_nowait()  # newest speech wins
+            with contextlib.suppress(queue.Empty):  # the callback may have emptied it meanwhile
+                self._blocks.get_nowait()  # newest speech wins
             self._blocks.put_nowait(block)
+            self.dropped_blocks += 1
 
     def close(self) -> None:
         """Play what is queued, then stop."""

@@ -7,6 +7,8 @@ A command prints one line, `clari-tx: what is wrong; what cures it`, on stderr a
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable
 
@@ -51,17 +53,41 @@ class FileError(ClariError):
     exit_code = 6
 
 
+def open_streams() -> None:
+    """Give a process whose stderr was closed one that leads nowhere: messages must not land among the data."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+
+
+def silence_stdout() -> None:
+    """Point stdout nowhere, so that Python's own flush at exit cannot fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def run_command(name: str, command: Callable[[], int]) -> int:
     """Run a command's body; turn errors into one line on stderr and an exit code."""
+    open_streams()
     try:
-        return command()
+        code = command()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk shows here, not at exit
+        return code
     except ClariError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our stdout has gone, like `head`: nothing is left to say, and Python must not say it at exit.
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of our stdout has gone, like `head`: nothing is left to say
+        silence_stdout()
         return 0
+    except OSError as error:
+        silence_stdout()
+        where = f" {error.filename}" if error.filename else ""
+        reason = (error.strerror or str(error)).lower()
+        print(f"{name}: cannot read or write{where}: {reason}; check name, permissions and free space", file=sys.stderr)
+        return FileError.exit_code
+    except UnicodeError:
+        print(f"{name}: a name holds bytes that are no text; rename the file", file=sys.stderr)
+        return UsageError.exit_code

@@ -1,7 +1,7 @@
 """Transports: how whole packets leave and arrive. ZeroMQ between processes, files and pipes of packets.
 
-A packet link never blocks the voice: a sender whose peer does not keep up drops its oldest waiting packet, because
-newer speech is worth more, and says how many.
+A packet link never blocks the voice. A sender whose peer does not keep up drops the oldest packet that waits in the
+program, because newer speech is worth more, and says how many; what the kernel holds, a few packets, is out of reach.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import errno
 import sys
 from collections import deque
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import zmq
 
+from stream.endpoint import EXAMPLE, check_endpoint
 from stream.errors import FileError, LinkError
 
 QUEUE_PACKETS = 8  # that ZeroMQ holds in each direction, and as many again before it
+KERNEL_BUFFER_BYTES = 2048  # the smallest that kernels give: what waits in there ages unseen
 LARGEST_PACKET_BYTES = 1024  # nothing on these links is longer; a stranger's megabytes are not ours to store
 
 
@@ -37,12 +40,16 @@ class ZmqLink:
     """One ZeroMQ socket: PUSH to send, PULL to receive; bound or connected."""
 
     def __init__(self, kind: int, endpoint: str, bind: bool):
+        check_endpoint(endpoint, bind)
         self._waiting: deque[bytes] = deque()
         self._context = zmq.Context()
         self._socket = self._context.socket(kind)
         self._socket.linger = 0  # closing never waits for a peer
         self._socket.set_hwm(QUEUE_PACKETS)  # before bind and connect, or it has no effect
         self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_PACKET_BYTES)
+        self._socket.setsockopt(zmq.SNDBUF, KERNEL_BUFFER_BYTES)
+        self._socket.setsockopt(zmq.RCVBUF, KERNEL_BUFFER_BYTES)
+        self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # hold packets here, where they age, until a peer is there
         try:
             self._socket.bind(endpoint) if bind else self._socket.connect(endpoint)
@@ -52,7 +59,7 @@ class ZmqLink:
             cure = {
                 zmq.EADDRINUSE: "another program holds it; choose another port or stop that program",
                 errno.ENODEV: "no such network interface; use 127.0.0.1 or an address of this machine",
-            }.get(error.errno or 0, "write it like tcp://127.0.0.1:5555")
+            }.get(error.errno or 0, EXAMPLE)
             raise LinkError(f"cannot {action} {endpoint}: {error.strerror.lower()}; {cure}") from None
 
     @classmethod
@@ -111,17 +118,24 @@ class ZmqLink:
 class PacketFile:
     """Packets one after another in a file or pipe (`-`), nothing between them: its size is what was on air."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, force: bool = False):
+        """Open the file for writing.
+
+        Raises:
+            FileError: it exists and `force` is not given, or it cannot be written.
+        """
         self._file: BinaryIO
         if path == "-":
-            if sys.stdout.isatty():
+            if sys.stdout is None or sys.stdout.isatty():
                 raise FileError("packets are bytes, not text; redirect stdout into a file or a pipe")
             self._file = sys.stdout.buffer
-        else:
-            try:
-                self._file = Path(path).open("wb")  # noqa: SIM115 - lives as long as this link
-            except OSError as error:
-                raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --out") from None
+            return
+        if Path(path).is_file() and not force:
+            raise FileError(f"{path} exists; choose another --out or add --force")
+        try:
+            self._file = Path(path).open("wb")  # noqa: SIM115 - lives as long as this link
+        except OSError as error:
+            raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --out") from None
 
     def send(self, packet: bytes) -> int:
         self._file.write(packet)
@@ -136,17 +150,17 @@ class PacketFile:
             self._file.close()
 
 
-def open_packets(path: str) -> BinaryIO:
+def open_packets(path: str) -> BufferedReader:
     """Open a file or pipe (`-`) of packets for reading.
 
     Raises:
         FileError: the file is missing or unreadable.
     """
     if path == "-":
-        return sys.stdin.buffer
+        if sys.stdin is None:
+            raise FileError("stdin is closed; pipe packets into it, or give a file with --in")
+        return cast(BufferedReader, sys.stdin.buffer)
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise FileError(
-            f"cannot read {path}: {(error.strerror or 'error').lower()}; give a file that clari-tx --out wrote"
-        ) from None
+        raise FileError(f"cannot read {path}: {(error.strerror or 'error').lower()}; give what clari-tx --out wrote") from None

@@ -1,16 +1,47 @@
-"""What the command lines share: help layout, version, signals, statistics files."""
+"""What the command lines share: parser, version, signals, files written at the end."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
-from stream.errors import EXIT_CODES_HELP, FileError
+from stream.errors import EXIT_CODES_HELP, FileError, UsageError
+
+Item = TypeVar("Item")
+
+
+class ClariParser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(UsageError.exit_code)
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """An argument type: a finite number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+SPEED = number(0.01, 1000.0)  # of clocks
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -24,29 +55,58 @@ def clari_version() -> str:
         return "not installed"
 
 
-def command_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser with `--version`, and the exit codes below its help."""
-    parser = argparse.ArgumentParser(prog=name, description=description, epilog=EXIT_CODES_HELP, formatter_class=HelpFormatter)
+def command_parser(name: str, description: str) -> ClariParser:
+    """A parser with one-line complaints, `--version`, and the exit codes below its help."""
+    parser = ClariParser(prog=name, description=description, epilog=EXIT_CODES_HELP, formatter_class=HelpFormatter)
     parser.add_argument("--version", action="version", version=f"%(prog)s {clari_version()}")
     return parser
 
 
-def stop_on_signals() -> Callable[[], bool]:
-    """Make SIGINT and SIGTERM set a flag instead of tearing the loop apart; returns the flag's reader.
+class Stop:
+    """SIGINT and SIGTERM as a flag, so that a loop ends in order, with its summary, instead of being torn apart.
 
-    A second signal interrupts at once, for a loop that hangs in a device.
+    A read that blocks is interrupted (`next` below); anywhere else a second signal ends the program at once.
     """
-    stopped = False
 
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopped
-        if stopped:
+    def __init__(self) -> None:
+        self.requested = False
+        self._blocking = False
+        if threading.current_thread() is threading.main_thread():  # only there do signals arrive
+            signal.signal(signal.SIGINT, self._stop)
+            signal.signal(signal.SIGTERM, self._stop)
+
+    def __call__(self) -> bool:
+        return self.requested
+
+    def next(self, read: Callable[[], Item], end: Item) -> Item:
+        """What `read` gives, or `end` once a signal has come, before or while it blocks."""
+        try:
+            self._blocking = True
+            return end if self.requested else read()
+        except KeyboardInterrupt:
+            return end
+        finally:
+            self._blocking = False
+
+    def _stop(self, number: int, frame: object) -> None:
+        again, self.requested = self.requested, True
+        if again or self._blocking:
             raise KeyboardInterrupt
-        stopped = True
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    return lambda: stopped
+
+def check_writable(path: str | None) -> None:
+    """Refuse a file that cannot be written at the end before anything is done for it.
+
+    Raises:
+        FileError: its folder is missing, or it is a folder itself.
+    """
+    if path in (None, "-"):
+        return
+    assert path is not None
+    if Path(path).is_dir():
+        raise FileError(f"{path} is a folder; give a file name in it")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileError(f"cannot write {path}: its folder does not exist; make it or choose another")
 
 
 def write_json(path: str | None, values: dict[str, object]) -> None:

@@ -5,7 +5,10 @@ clock, socket or thread is in here, so a whole reception can be replayed in an i
 
 The first packet of a talk spurt starts the clock `delay_s` after its arrival; from then on one slot follows the other
 every 80 ms. A slot whose frame has not arrived is concealed. A packet that comes too late, with nothing newer heard
-since, moves the clock back to it: the pause grows, no speech is lost, and later packets have more time.
+since, moves the clock back to it: the pause grows, its speech is kept, and later packets have more time.
+
+A stream is followed until it ends, falls silent, or another one takes its place: then the buffer starts anew with
+whatever comes, so that no restart, outage or stray packet leaves a receiver deaf.
 """
 
 from __future__ import annotations
@@ -14,12 +17,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stream.frame import FRAME_S, Codes
-from stream.packet import Profile, Voice, sequence_difference
+from stream.packet import SEQUENCE_COUNT, Profile, Voice, sequence_difference
 
 LONGEST_DELAY_S = 3.0  # the clock is never moved further back than this in a talk spurt
 OUTAGE_S = 5.0  # after so long without a packet the talk spurt counts as over
+STRAGGLER_S = 2.0  # so long after a talk spurt its repeated and late packets are known as such
 FURTHEST_AHEAD_S = 30.0  # a packet further ahead than this belongs to another talk spurt
 REMEMBERED_PACKETS = 64  # to tell a duplicate from a late packet
+LATE_IN_A_ROW = 3  # so many late packets in a row mean that the clock is wrong, not the packets
+RIVALS = 2  # packets in a row of another stream before it takes the place of one that is being heard
+TOLERANCE_S = 1e-6  # a slot is due this much early: sums of times are not exact
 
 
 class Arrival(Enum):
@@ -28,6 +35,7 @@ class Arrival(Enum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     LATE = "late"
+    OTHER = "of another stream"
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,15 @@ class Playout:
         self._frames: dict[int, Codes] = {}
         self._profile: Profile | None = None
         self._stream: int | None = None
+        self._rivals: list[Voice] = []  # newest packets of another stream, nothing of ours between them
+        self._accepted_s = 0.0  # when the newest packet was accepted
         self._received: set[int] = set()  # extended sequence numbers of the newest packets
         self._sequence = 0  # newest, extended beyond its 10 bits
+        self._late = 0  # late packets in a row
         self._playing = False
+        self._started_s = 0.0  # when slot 0 of the talk spurt is heard
+        self._slots = 0  # of the talk spurt, given out
         self._next = 0  # frame of the next slot
-        self._due_s = 0.0  # when the next slot is heard
         self._heard = -1  # newest frame that was heard, not concealed
         self._last = -1  # last frame of the talk spurt, once its end is known
         self._missing = 0  # slots concealed in a row
@@ -63,9 +75,14 @@ class Playout:
         return self._playing
 
     @property
+    def waiting(self) -> bool:
+        """Whether a frame that arrived has not been heard yet."""
+        return bool(self._frames)
+
+    @property
     def next_due_s(self) -> float:
         """When the next slot is due; meaningful while playing."""
-        return self._due_s
+        return self._started_s + self._slots * FRAME_S
 
     @property
     def buffered_s(self) -> float:
@@ -74,40 +91,22 @@ class Playout:
 
     def add(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
         """Take a packet that arrived at `now_s`."""
+        silent_s = now_s - self._accepted_s
         if voice.stream != self._stream or profile is not self._profile:
-            self._restart(voice, profile)
-        sequence = self._sequence + sequence_difference(voice.sequence, self._sequence % 1024)
-        first = sequence * profile.frames
-        last = first + profile.frames - 1
-        if sequence in self._received:
-            return Arrival.DUPLICATE
-        if self._playing and (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
-            self._frames.clear()
-            self._playing = False
-        self._sequence = max(self._sequence, sequence)
-        if not self._playing:
-            if first <= self._heard:
-                return Arrival.LATE
-            self._start(now_s, first)
-        elif first < self._next:
-            late_s = (self._next - first) * FRAME_S
-            if first > self._heard and self.added_delay_s + late_s <= LONGEST_DELAY_S:
-                self._next = first
-                self.added_delay_s += late_s
-            elif last < self._next:
-                return Arrival.LATE
-        self._received = {kept for kept in self._received if kept > self._sequence - REMEMBERED_PACKETS} | {sequence}
-        for number, codes in enumerate(voice.codes, start=first):
-            if number >= self._next:
-                self._frames[number] = codes
-        if voice.end:
-            self._last = max(self._last, last)
-        return Arrival.ACCEPTED
+            if self._playing and silent_s < OUTAGE_S and not self._overtaken(voice):
+                return Arrival.OTHER
+            rivals = self._rivals[:-1]
+            self._follow(voice, profile)
+            for rival in rivals:
+                self.add(now_s, rival, profile)
+        elif silent_s >= (OUTAGE_S if self._playing else STRAGGLER_S):
+            self._follow(voice, profile)
+        return self._take(now_s, voice, profile)
 
     def due(self, now_s: float) -> list[Slot]:
         """The slots whose time has come, oldest first."""
         slots = []
-        while self._playing and self._due_s <= now_s:
+        while self._playing and self.next_due_s <= now_s + TOLERANCE_S:
             codes = self._frames.pop(self._next, None)
             if codes is None and self._over():
                 self._playing = False
@@ -115,24 +114,78 @@ class Playout:
             self._missing = 0 if codes is not None else self._missing + 1
             if codes is not None:
                 self._heard = self._next
-            slots.append(Slot(self._next, self._due_s, codes))
+            slots.append(Slot(self._next, self.next_due_s, codes))
             self._next += 1
-            self._due_s += FRAME_S
+            self._slots += 1
         return slots
 
-    def _over(self) -> bool:
-        ended = 0 <= self._last < self._next and not self._frames
-        return ended or (self._missing * FRAME_S >= OUTAGE_S and not self._frames)
+    def forget(self) -> None:
+        """Forget the stream: what comes next starts anew, whatever its numbers."""
+        self._stream = None
+        self._playing = False
+        self._frames.clear()
 
-    def _restart(self, voice: Voice, profile: Profile) -> None:
-        """Another stream or profile: the sender was started anew."""
+    def _take(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
+        sequence = self._sequence + sequence_difference(voice.sequence, self._sequence % SEQUENCE_COUNT)
+        first = sequence * profile.frames
+        last = first + profile.frames - 1
+        if sequence in self._received:
+            return Arrival.DUPLICATE
+        if self._playing and (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
+            self._frames.clear()
+            self._playing = False
+        if not self._playing and first <= self._heard:
+            return Arrival.LATE
+        if self._playing and first < self._next:
+            late_s = (self._next - first) * FRAME_S
+            if first > self._heard and self.added_delay_s + late_s <= LONGEST_DELAY_S:
+                self._next = first
+                self.added_delay_s += late_s
+            elif last < self._next:
+                self._late += 1
+                if self._late < LATE_IN_A_ROW:
+                    return Arrival.LATE
+                self._follow(voice, profile)
+                return self._take(now_s, voice, profile)
+        if not self._playing:
+            self._start(now_s, first)
+        self._accept(now_s, sequence)
+        for number, codes in enumerate(voice.codes, start=first):
+            if number >= self._next:
+                self._frames[number] = codes
+        if voice.end:
+            self._last = max(self._last, last)
+        return Arrival.ACCEPTED
+
+    def _accept(self, now_s: float, sequence: int) -> None:
+        self._sequence = max(self._sequence, sequence)
+        self._received = {kept for kept in self._received if kept > self._sequence - REMEMBERED_PACKETS} | {sequence}
+        self._accepted_s = now_s
+        self._late = 0
+        self._rivals.clear()
+
+    def _overtaken(self, voice: Voice) -> bool:
+        """Whether another stream has sent enough in a row to take over; the packet is kept for that."""
+        if self._rivals and self._rivals[-1].stream != voice.stream:
+            self._rivals.clear()
+        self._rivals.append(voice)
+        return len(self._rivals) >= RIVALS
+
+    def _over(self) -> bool:
+        ended = 0 <= self._last < self._next
+        return not self._frames and (ended or self._missing * FRAME_S >= OUTAGE_S)
+
+    def _follow(self, voice: Voice, profile: Profile) -> None:
+        """Start anew with the stream of this packet."""
+        self._stream, self._profile = voice.stream, profile
         self._frames.clear()
         self._received.clear()
-        self._stream, self._profile = voice.stream, profile
+        self._rivals.clear()
         self._sequence = voice.sequence
-        self._playing, self._heard, self._last = False, -1, -1
+        self._playing, self._heard, self._late = False, -1, 0
 
     def _start(self, now_s: float, first: int) -> None:
         self._playing = True
-        self._next, self._due_s = first, now_s + self.delay_s
-        self._missing, self.added_delay_s = 0, 0.0
+        self._started_s, self._slots = now_s + self.delay_s, 0
+        self._next = first
+        self._last, self._missing, self.added_delay_s = -1, 0, 0.0

@@ -12,9 +12,12 @@ from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import Pcm
 from stream.link import ZmqLink, open_packets
-from stream.options import command_parser, stop_on_signals, write_json
+from stream.options import SPEED, Stop, check_writable, command_parser, number, write_json
 from stream.packet import PROFILES, find_profile
-from stream.receiver import Receiver, receive, receive_file
+from stream.playback import play_packets
+from stream.receiver import Receiver, receive
+
+READ_BYTES = 4096
 
 DESCRIPTION = """Receive packets, repair and conceal what the link did to them, and play the speech.
 
@@ -50,10 +53,15 @@ def build_parser() -> argparse.ArgumentParser:
         "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
     )
     parser.add_argument(
-        "--delay-ms", type=float, default=200.0, help="playout delay after the first packet; larger survives more jitter"
+        "--delay-ms",
+        type=number(0, 10_000),
+        default=200.0,
+        help="playout delay after the first packet; more survives more jitter",
     )
-    parser.add_argument("--idle-exit-s", type=float, default=0.0, help="end when nothing came for so long after speech; 0 is never")
-    parser.add_argument("--speed", type=float, default=1.0, help="clock factor, the same as the sender's")
+    parser.add_argument(
+        "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
+    )
+    parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no messages on stderr")
     return parser
@@ -74,10 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
         if args.stats == "-" and args.out == "-":
             raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
-        if args.speed <= 0:
-            raise UsageError(f"--speed {args.speed:g} stops the clock; give a number above 0")
-        if not 0 <= args.delay_ms <= 10_000:
-            raise UsageError(f"--delay-ms {args.delay_ms:g} is no playout delay; give 0 to 10000")
+        check_writable(args.stats)
         return listen(args)
 
     return run_command("clari-rx", command)
@@ -94,12 +99,19 @@ def open_sink(args: argparse.Namespace) -> ClosableSink:
     return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
 
 
+def trouble(sink: ClosableSink) -> str:
+    """What a speaker complains of, and the knob."""
+    underruns, dropped = getattr(sink, "underruns", 0), getattr(sink, "dropped_blocks", 0)
+    said = f", {underruns} underruns: increase --delay-ms" if underruns else ""
+    return said + (f", {dropped} blocks dropped by a slow device" if dropped else "")
+
+
 def listen(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     if args.out:
         check_output(args.out, args.force)
     profile = find_profile(args.profile) if args.profile else None
-    stopped = stop_on_signals()
+    stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
     receiver = Receiver(decoder, args.delay_ms / 1000)
@@ -109,10 +121,18 @@ def listen(args: argparse.Namespace) -> int:
         print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}", file=sys.stderr, flush=True)
     try:
         if link:
-            receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stopped)
+            receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stop)
+            if not args.speaker:  # what has arrived belongs into the file
+                for pcm in receiver.rest():
+                    sink.write(pcm)
         else:
             assert packets is not None
-            receive_file(receiver, packets, sink, profile, decoder.meta.decoder_id)
+            file = packets
+
+            def read() -> bytes:
+                return stop.next(lambda: file.read1(READ_BYTES), b"")
+
+            play_packets(receiver, read, sink, profile, decoder.meta.decoder_id)
     finally:
         sink.close()
         if link:
@@ -122,8 +142,9 @@ def listen(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(
             f"clari-rx: {stats.received_packets} packets, {stats.repaired_packets} repaired ({stats.corrected_bytes} bytes), "
-            f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate; "
-            f"{stats.frames} frames, {stats.concealed_share:.1%} concealed, decoder real-time factor {stats.real_time_factor:.3f}",
+            f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate, "
+            f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
+            f"decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )
     return 0

@@ -34,7 +34,6 @@ class Sender:
     def push(self, pcm: Pcm) -> list[bytes]:
         """Take samples [N]; returns the packets they complete."""
         self.stats.speech_samples += len(pcm)
-        self.stats.not_finite_samples += int(np.count_nonzero(~np.isfinite(pcm)))
         return self._encode(pcm)
 
     def finish(self) -> list[bytes]:
@@ -76,7 +75,11 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
         for packet in packets:
             sender.stats.packets += 1
             sender.stats.on_air_bytes += len(packet)
-            sender.stats.dropped_packets += link.send(packet)
+            forget(link.send(packet))
+
+    def forget(dropped: int) -> None:
+        sender.stats.dropped_packets += dropped
+        sender.stats.on_air_bytes -= dropped * sender.profile.packet_bytes  # they never left
 
     for pcm in source:
         if clock:
@@ -86,4 +89,4 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
         if clock:  # the padding takes its time on air as speech does
             clock.sleep_until(started_s + (sender.stats.packets + 1) * sender.profile.packet_s)
         put([packet])
-    sender.stats.dropped_packets += link.drain(DRAIN_S)
+    forget(link.drain(DRAIN_S))

@@ -18,7 +18,6 @@ class SenderStats:
     on_air_bytes: int = 0
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
-    not_finite_samples: int = 0
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
     encode_s: float = 0.0  # processor time of the encoder
 
@@ -55,9 +54,11 @@ class ReceiverStats:
     corrected_bytes: int = 0
     duplicate_packets: int = 0
     late_packets: int = 0
+    other_packets: int = 0  # of another stream than the one being heard
     received_bytes: int = 0
-    frames: int = 0
+    frames: int = 0  # heard or concealed, up to the last one heard
     concealed_frames: int = 0
+    trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
     last_frame_s: float = 0.0

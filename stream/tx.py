@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from stream.audio import read_file, read_pipe
 from stream.clock import Clock
 from stream.engine import load_encoder, model_names
-from stream.errors import UsageError, run_command
+from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
 from stream.link import PacketFile, PacketSink, ZmqLink
-from stream.options import command_parser, stop_on_signals, write_json
+from stream.options import SPEED, Stop, check_writable, command_parser, write_json
 from stream.packet import PROFILES, find_profile
 from stream.sender import Sender, send
 
@@ -39,13 +40,14 @@ def build_parser() -> argparse.ArgumentParser:
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     profiles = ", ".join(
         f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values()
     )
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}")
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
+        "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
     )
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
     parser.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
@@ -67,8 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
         if args.stats == "-" and args.out == "-":
             raise UsageError("packets and statistics cannot share stdout; write --stats to a file")
-        if args.speed <= 0:
-            raise UsageError(f"--speed {args.speed:g} stops the clock; give a number above 0")
+        check_writable(args.stats)
         return transmit(args)
 
     return run_command("clari-tx", command)
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 def transmit(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     profile = find_profile(args.profile)
-    stopped = stop_on_signals()
+    stop = Stop()
     source: Iterable[Pcm]
     microphone = None
     if args.mic:
@@ -85,13 +86,16 @@ def transmit(args: argparse.Namespace) -> int:
 
         encoder = load_encoder(args.model)  # before the device opens: loading holds the interpreter and would drop samples
         microphone = Microphone(args.device)
-        source = microphone.blocks(stopped)
+        source = microphone.blocks(stop)
     else:
-        blocks = read_pipe(sys.stdin.buffer, args.raw) if args.input == "-" else read_file(args.input)
-        first = next(iter(blocks))  # an unreadable file is reported before a model is loaded or a link opened
+        blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
+        source = until_stopped(blocks, stop)
+        first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
+        if first is None:
+            raise FileError(f"{'stdin' if args.input == '-' else args.input} holds no samples; record again")
         encoder = load_encoder(args.model)
-        source = chain_until(first, blocks, stopped)
-    link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out)
+        source = chain([first], source)
+    link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out, args.force)
     sender = Sender(encoder, profile, secrets.randbelow(8))
     if not args.quiet:
         print(
@@ -105,6 +109,8 @@ def transmit(args: argparse.Namespace) -> int:
         if microphone:
             microphone.close()
     stats = sender.stats
+    if stats.packets and stats.dropped_packets == stats.packets:
+        raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")
     write_json(args.stats, {"profile": profile.name, "model": encoder.meta.name, **stats.as_dict()})
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
@@ -115,15 +121,12 @@ def transmit(args: argparse.Namespace) -> int:
             f"encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
             file=sys.stderr,
         )
-    return 130 if stopped() and not args.mic else 0
+    return 130 if stop.requested and not args.mic else 0
 
 
-def chain_until(first: Pcm, blocks: Iterable[Pcm], stopped: Callable[[], bool]) -> Iterable[Pcm]:
-    """The first block, then the others until `stopped`."""
-    yield first
-    for block in blocks:
-        if stopped():
-            return
+def until_stopped(blocks: Iterator[Pcm], stop: Stop) -> Iterator[Pcm]:
+    """Blocks until the end or a signal."""
+    while (block := stop.next(lambda: next(blocks, None), None)) is not None:
         yield block
 
 

@@ -29,6 +29,7 @@ IMPURE_IMPORTS = {
     "stream.link",
     "stream.devices",
     "stream.audio",
+    "stream.options",
 }
 
 

@@ -35,7 +35,7 @@ from codec.systems import (
 from codec.vocoder import Vocoder
 from codec.weights import save_weights
 from export import entry as export_entry
-from stream import extras
+from stream import launch
 from stream.errors import FileError, ModelError, UsageError
 
 SHIFT_SAMPLES = 1600
@@ -288,6 +288,6 @@ def test_errors_are_one_line_with_a_code(
 def test_commands_without_their_extra_say_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, entry: Callable[[], int], extra: str
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
     assert entry() == 1
     assert capsys.readouterr().err.strip().endswith(f"install: pip install 'clari[{extra}]'")

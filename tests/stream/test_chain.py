@@ -14,7 +14,8 @@ from stream.concealment import Fade
 from stream.engine import Decoder, Encoder, load_decoder, load_encoder
 from stream.errors import LinkError
 from stream.packet import PROFILES, Profile
-from stream.receiver import Receiver, detect_profile, receive_file
+from stream.playback import detect_profile, play_packets
+from stream.receiver import Receiver
 from stream.sender import Sender, send
 from tests.conftest import speech_like
 
@@ -85,15 +86,12 @@ def test_block_sizes_do_not_change_what_is_sent(encoder: Encoder) -> None:
     assert packets_of(encoder, pcm, blocks=(997,)) == packets_of(encoder, pcm, blocks=(1, 1280, 5000))
 
 
-def test_what_is_not_finite_is_counted_and_sent_as_silence(encoder: Encoder) -> None:
+def test_what_is_not_finite_is_sent_as_silence(encoder: Encoder) -> None:
     pcm = speech_like(1.0)
     broken = pcm.copy()
     broken[4000:4100] = np.nan
     silent = np.where(np.isfinite(broken), broken, 0)
     assert packets_of(encoder, broken) == packets_of(encoder, silent)
-    sender = Sender(encoder, STANDARD, 0)
-    sender.push(broken)
-    assert sender.stats.not_finite_samples == 100
 
 
 def test_a_clean_link_plays_every_frame_as_the_decoder_says(encoder: Encoder, decoder: Decoder) -> None:
@@ -116,10 +114,8 @@ def test_lost_packets_are_concealed_in_place(encoder: Encoder, decoder: Decoder,
     kept = [(k * 0.64, p) for k, (p, keep) in enumerate(zip(packets, itertools.cycle(pattern), strict=False)) if keep]
     heard, receiver = play(decoder, kept, 20)
     first, last = round(kept[0][0] / 0.64), round(kept[-1][0] / 0.64)
-    lost = last - first + 1 - len(kept)
-    # The end of a talk spurt is known only if the last packet came; otherwise concealment goes on until the outage.
-    tail = 0 if kept[-1][1] == packets[-1] else receiver.stats.frames - (last - first + 1) * 8
-    assert receiver.stats.concealed_frames == lost * 8 + tail
+    assert receiver.stats.concealed_frames == (last - first + 1 - len(kept)) * 8
+    assert receiver.stats.frames == (last - first + 1) * 8
     assert np.isfinite(heard).all() and np.abs(heard).max() <= 1
 
 
@@ -157,8 +153,7 @@ def test_damaged_and_strange_bytes_never_stop_a_receiver(encoder: Encoder, decod
 def test_a_file_of_packets_tells_its_profile(encoder: Encoder, decoder: Decoder, profile: Profile) -> None:
     air = b"".join(packets_of(encoder, speech_like(4.0), profile))
     memory, receiver = Memory(), Receiver(decoder, 0.2)
-    found = receive_file(receiver, io.BytesIO(air), memory, None, decoder.meta.decoder_id)
-    assert found is profile
+    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
     assert len(np.concatenate(memory.pcm)) == len(air) // profile.packet_bytes * profile.frames * 1280
 
 
@@ -166,11 +161,63 @@ def test_a_truncated_or_holed_file_plays_what_is_there(encoder: Encoder, decoder
     packets = packets_of(encoder, speech_like(6.0))
     air = b"".join([packets[0], *packets[3:]])[:-5]
     receiver = Receiver(decoder, 0.2)
-    receive_file(receiver, io.BytesIO(air), NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
     assert receiver.stats.rejected_packets == 1
     assert receiver.stats.concealed_frames >= 16
 
 
-def test_garbage_is_no_stream_of_packets(decoder: Decoder) -> None:
-    with pytest.raises(LinkError, match="no valid packet"):
-        detect_profile(np.random.default_rng(0).bytes(2000), decoder.meta.decoder_id)
+@pytest.mark.parametrize("size", [0, 5, 500, 20_000, 200_000])
+def test_garbage_is_no_stream_of_packets(decoder: Decoder, size: int) -> None:
+    garbage = np.random.default_rng(0).bytes(size)
+    for profile in (None, STANDARD):
+        with pytest.raises(LinkError, match="no valid packet"):
+            play_packets(Receiver(decoder, 0.2), io.BytesIO(garbage[:20_000]).read1, NullSink(), profile, decoder.meta.decoder_id)
+    assert detect_profile(garbage[:2000], decoder.meta.decoder_id) is None
+
+
+def test_a_damaged_beginning_does_not_hide_the_profile(encoder: Encoder, decoder: Decoder) -> None:
+    packets = packets_of(encoder, speech_like(30.0), PROFILES["fast"])
+    air = np.random.default_rng(0).bytes(16 * 40) + b"".join(packets[40:])
+    memory, receiver = Memory(), Receiver(decoder, 0.2)
+    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
+    assert receiver.stats.frames == (len(packets) - 40) * 4
+
+
+def test_reordered_packets_in_a_file_cost_nothing_but_their_turn(encoder: Encoder, decoder: Decoder) -> None:
+    packets = packets_of(encoder, speech_like(20.0), PROFILES["fast"])
+    for k in range(3, len(packets) - 2, 6):
+        packets[k], packets[k + 1] = packets[k + 1], packets[k]
+    receiver = Receiver(decoder, 0.2)
+    play_packets(receiver, io.BytesIO(b"".join(packets)).read1, NullSink(), None, decoder.meta.decoder_id)
+    assert receiver.stats.late_packets == 0
+    assert receiver.stats.frames - receiver.stats.concealed_frames == len(packets) * 4
+    # The clock waits for the first swapped packet once; after that the delay is long enough for all others.
+    assert receiver.stats.concealed_frames <= 8
+
+
+@pytest.mark.parametrize("streams", [(3, 3), (3, 5)], ids=str)
+def test_two_transmissions_in_one_file_are_heard_whole(encoder: Encoder, decoder: Decoder, streams: tuple[int, int]) -> None:
+    air, total = b"", 0
+    for stream in streams:
+        memory = Memory()
+        send(Sender(encoder, STANDARD, stream), [speech_like(6.0, seed=stream)], memory, None)
+        air, total = air + b"".join(memory.packets), total + len(memory.packets)
+    receiver = Receiver(decoder, 0.2)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    assert receiver.stats.frames - receiver.stats.concealed_frames == total * 8
+    assert receiver.stats.duplicate_packets == receiver.stats.late_packets == receiver.stats.other_packets == 0
+
+
+def test_what_follows_the_last_packet_is_not_counted_as_concealed(encoder: Encoder, decoder: Decoder) -> None:
+    packets = packets_of(encoder, speech_like(6.0))[:-1]
+    _, receiver = play(decoder, [(k * 0.64, packet) for k, packet in enumerate(packets)], 20)
+    assert receiver.stats.concealed_frames == 0 and receiver.stats.frames == len(packets) * 8
+    assert receiver.stats.trailing_frames > 0
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.08, 0.2, 1.0])
+def test_a_whole_file_conceals_nothing_at_any_delay(encoder: Encoder, decoder: Decoder, delay_s: float) -> None:
+    air = b"".join(packets_of(encoder, speech_like(12.0), PROFILES["fast"]))
+    receiver = Receiver(decoder, delay_s)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    assert receiver.stats.concealed_frames == receiver.stats.trailing_frames == 0

@@ -116,7 +116,7 @@ def test_an_interrupted_receiver_keeps_what_it_heard(tmp_path: Path, wav: Path) 
         receiver.kill()
     assert receiver.returncode == 0
     assert "frames" in messages and "Traceback" not in messages
-    assert soundfile.info(out).frames % 1280 == 0
+    assert soundfile.info(out).frames == 5 * 8 * 1280  # all that was sent, also what had not had its turn
 
 
 def bad_wav(path: Path, kind: str) -> Path:
@@ -156,7 +156,16 @@ def test_samples_that_are_no_numbers_are_sent_as_silence_with_a_word(tmp_path: P
         (["--in", "WAV", "--out", "DIR/no/air"], 6, "cannot write"),
         (["--in", "WAV", "--connect", "carrier-pigeon"], 5, "tcp://127.0.0.1:5555"),
         (["--in", "WAV", "--out", "-", "--stats", "-"], 2, "stdout"),
-        (["--in", "WAV", "--connect", "tcp://127.0.0.1:1", "--speed", "0"], 2, "--speed"),
+        (["--in", "WAV", "--connect", "tcp://no.such.host.invalid:5555"], 5, "no host"),
+        (["--in", "WAV", "--connect", "tcp://127.0.0.1:99999"], 5, "1 to 65535"),
+        (["--in", "WAV", "--connect", "inproc://x"], 5, "only tcp:// and ipc://"),
+        (["--in", "WAV", "--connect", "ipc:///no/such/folder/x"], 5, "folder does not exist"),
+        (["--in", "WAV", "--connect", "tcp://127.0.0.1:9", "--speed", "1000", "-q"], 5, "nobody took a packet"),
+        (["--in", "WAV", "--out", "WAV"], 6, "--force"),
+        (["--in", "WAV", "--out", "AIR", "--stats", "DIR/no/s.json"], 6, "folder does not exist"),
+        (["--in", "DIR", "--out", "AIR"], 6, "no regular file"),
+        (["--in", "/dev/null", "--out", "AIR"], 6, "no regular file"),
+        (["--in", "WAV", "--out", "/dev/full", "-q"], 6, "no space left"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
@@ -180,7 +189,11 @@ def test_sender_options(
         (["--in", "GARBAGE", "--out", "OUT.wav", "--model", "none"], 4, "no model"),
         (["--in", "GARBAGE", "--out", "OUT.wav", "--profile", "wide"], 2, "unknown profile"),
         (["--bind", "nonsense", "--null"], 5, "cannot bind nonsense"),
-        (["--bind", "tcp://127.0.0.1:0", "--null", "--delay-ms", "-5"], 2, "playout delay"),
+        (["--bind", "tcp://127.0.0.1:99999", "--null"], 5, "1 to 65535"),
+        (["--bind", "ipc://GARBAGE", "--null"], 5, "no socket"),
+        (["--in", "GARBAGE", "--out", "OUT.wav", "--stats", "/no/folder/s.json"], 6, "folder does not exist"),
+        (["--in", "GARBAGE", "--out", "/no/folder/out.wav"], 6, "folder does not exist"),
+        (["--in", "GARBAGE", "--null", "--profile", "fast"], 5, "no valid packet"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
@@ -190,8 +203,46 @@ def test_receiver_options(tmp_path: Path, capsys: pytest.CaptureFixture[str], ar
     (tmp_path / "EMPTY").write_bytes(b"")
     (tmp_path / "AIR").write_bytes(b"x")
     words = {name: str(tmp_path / name) for name in ("AIR", "MISSING", "OUT.wav", "OUT.mp3", "GARBAGE", "GARBAGE.wav", "EMPTY")}
+    words |= {"ipc://GARBAGE": f"ipc://{tmp_path / 'GARBAGE'}"}
+    before = (tmp_path / "GARBAGE").read_bytes()
     fails(capsys, rx, [words.get(word, word) for word in argv], code, says)
     assert (tmp_path / "GARBAGE.wav").read_bytes() == b"precious"
+    assert (tmp_path / "GARBAGE").read_bytes() == before
+    assert not (tmp_path / "OUT.wav").exists()  # nothing heard leaves nothing behind
+
+
+def test_force_overwrites_only_with_something_heard(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    air, out = tmp_path / "air.bin", tmp_path / "out.wav"
+    out.write_bytes(b"precious")
+    (tmp_path / "garbage").write_bytes(bytes(500))
+    assert rx.main(["--in", str(tmp_path / "garbage"), "--out", str(out), "--force", "-q"]) == 5
+    assert out.read_bytes() == b"precious"
+    assert tx.main(["--in", str(wav), "--out", str(air), "-q"]) == 0
+    assert tx.main(["--in", str(wav), "--out", str(air), "-q"]) == 6
+    assert tx.main(["--in", str(wav), "--out", str(air), "-q", "--force"]) == 0
+    assert rx.main(["--in", str(air), "--out", str(out), "--force", "-q"]) == 0
+    assert soundfile.info(out).frames == air.stat().st_size // 26 * 8 * 1280
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        (tx, ["--in", "x", "--out", "y", "--speed", "nan"]),
+        (tx, ["--in", "x", "--connect", "tcp://127.0.0.1:9", "--speed", "0"]),
+        (tx, ["--in", "x", "--mic", "--out", "y"]),
+        (tx, ["--no-such-option"]),
+        (rx, ["--in", "x", "--null", "--delay-ms", "-5"]),
+        (rx, ["--bind", "tcp://127.0.0.1:0", "--null", "--idle-exit-s", "nan"]),
+        (demo, ["--loss", "1.5"]),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], command, argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command.main(argv)
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "--help" in lines[0]
 
 
 def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,12 +291,6 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
     assert "exit codes: 0 success" in capsys.readouterr().out
 
 
-def test_unknown_options_are_wrong_usage() -> None:
-    with pytest.raises(SystemExit) as stop:
-        tx.main(["--no-such-option"])
-    assert stop.value.code == 2
-
-
 def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     assert demo.main(["--in", str(wav), "--out", str(out), "--loss", "0.2", "--ber", "1e-3", "--seed", "3", "--speed", "4"]) == 0
@@ -268,10 +313,18 @@ def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, ca
 
 
 def test_the_demo_says_why_it_failed(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--preset", "carrier-pigeon"]) != 0
+    assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--preset", "carrier-pigeon"]) == 2
     error = capsys.readouterr().err
     assert "carrier-pigeon" in error and "Traceback" not in error
     assert demo.main(["--in", str(tmp_path / "missing.wav"), "--out", str(tmp_path)]) == 6
+    capsys.readouterr()
+    assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--model", "none"]) == 4
+    assert "no model 'none'" in capsys.readouterr().err
+
+
+def test_a_demo_that_hears_nothing_ends_and_says_so(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--loss", "1", "--speed", "20"]) == 1
+    assert "lost every packet" in capsys.readouterr().err
 
 
 def test_bench_prints_every_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Playing packets from a file or pipe: the time is that of their own sequence numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from stream.errors import LinkError
+from stream.packet import PROFILES, SEQUENCE_COUNT, PacketError, Profile, Voice, parse, sequence_difference
+from stream.receiver import PcmSink, Receiver
+
+DETECTION_BYTES = 65_536  # so much damage at the beginning of a stream and its profile must be named
+JUST_IN_TIME_S = 1e-3  # a packet that arrives in the moment in which its first frame is due is not late
+REORDERED_PACKETS = 3  # after an end, a number further back than this begins another transmission
+NO_PACKETS = "no valid packet for this model; check --model, or name the --profile if the link damaged the beginning"
+
+
+def detect_profile(head: bytes, decoder_id: int, start: int = 0) -> Profile | None:
+    """The profile whose packet size cuts a valid packet out of `head` at or after byte `start`, or None."""
+    for profile in PROFILES.values():
+        size = profile.packet_bytes
+        for place in range(start // size * size, len(head) - size + 1, size):
+            try:
+                parse(head[place : place + size], decoder_id)
+                return profile
+            except PacketError:
+                continue
+    return None
+
+
+class Playback:
+    """Hands packets to a receiver as if each had arrived when its speech was complete."""
+
+    def __init__(self, receiver: Receiver, sink: PcmSink, profile: Profile):
+        self._receiver, self._sink, self._profile = receiver, sink, profile
+        self._stream: int | None = None
+        self._newest = 0  # sequence number, extended beyond its 10 bits
+        self._base_s = 0.0  # time of the stream's packet 0
+        self._now_s = 0.0
+        self._ended = False  # whether the last packet of the transmission was read
+
+    def packet(self, packet: bytes) -> None:
+        """Play what is due before this packet, then hand it over."""
+        voice = self._receiver.open(packet)
+        if voice is None:
+            return
+        step = sequence_difference(voice.sequence, self._newest % SEQUENCE_COUNT)
+        if voice.stream != self._stream or (self._ended and step < -REORDERED_PACKETS):
+            self._follow(voice)
+            step = 0
+        self._ended = self._ended or voice.end
+        sequence = self._newest + step
+        self._newest = max(self._newest, sequence)
+        self._now_s = max(self._now_s, self._base_s + self._newest * self._profile.packet_s)
+        for pcm in self._receiver.play(self._now_s - JUST_IN_TIME_S):
+            self._sink.write(pcm)
+        self._receiver.add(self._now_s, voice, self._profile)
+
+    def finish(self) -> None:
+        """Play what still waits."""
+        for pcm in self._receiver.rest():
+            self._sink.write(pcm)
+
+    def _follow(self, voice: Voice) -> None:
+        """Another transmission begins in the same file: the former is played to its end first."""
+        self.finish()
+        if self._stream is not None:
+            self._now_s = self._receiver.playout.next_due_s
+            self._receiver.playout.forget()
+        self._stream, self._newest, self._ended = voice.stream, voice.sequence, False
+        self._base_s = self._now_s - voice.sequence * self._profile.packet_s
+
+
+def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, profile: Profile | None, decoder_id: int) -> None:
+    """Play a stream of packets as fast as `read` gives it; `read` returns some bytes, none at the end.
+
+    Raises:
+        LinkError: no packet is valid, so that there is nothing to hear.
+    """
+    head, seen = b"", 0
+    while profile is None and len(head) < DETECTION_BYTES and (more := read()):
+        head += more
+        profile = detect_profile(head, decoder_id, seen)
+        seen = len(head) - len(more)
+    if profile is None:
+        raise LinkError(NO_PACKETS)
+    playback = Playback(receiver, sink, profile)
+    for packet in whole_packets(head, read, profile.packet_bytes):
+        if len(packet) < profile.packet_bytes:
+            receiver.stats.rejected_packets += 1  # truncated at the end
+        else:
+            playback.packet(packet)
+    playback.finish()
+    if receiver.stats.first_frame < 0:
+        raise LinkError(NO_PACKETS)
+
+
+def whole_packets(head: bytes, read: Callable[[], bytes], size: int) -> Iterator[bytes]:
+    """Cut `head` and what `read` gives into packets; the last may be shorter."""
+    more = b"-"
+    while more:
+        while len(head) >= size:
+            yield head[:size]
+            head = head[size:]
+        more = read()
+        head += more
+    if head:
+        yield head
