@@ -221,8 +221,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-    return run_command("clari-eval", lambda: _run(args))
+    return run_command("clari-eval", lambda: _run(build_parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -102,9 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-
     def command() -> int:
+        args = build_parser().parse_args(argv)
         try:
             codec, _, training = assemble(args.codec, args.vocoder)
             parity = export(codec, args.name, training, args.out)

@@ -119,8 +119,7 @@ def codec(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-    return run_command("clari-bench", lambda: codec(args))
+    return run_command("clari-bench", lambda: codec(build_parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

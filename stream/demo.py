@@ -191,9 +191,8 @@ def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaire
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-
     def command() -> int:
+        args = build_parser().parse_args(argv)
         try:
             import matplotlib  # noqa: F401
             from pystoi import stoi

@@ -19,11 +19,10 @@ Item = TypeVar("Item")
 
 
 class ClariParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """A parser whose complaints are UsageError, which becomes one line: parse inside `run_command`."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(UsageError.exit_code)
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def number(low: float, high: float) -> Callable[[str], float]:

@@ -55,9 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
-
     def command() -> int:
+        args = build_parser().parse_args(argv)
         if args.list_devices:
             from stream.devices import list_devices
 
