@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO_ENV := .venv-demo
 TEST_ENV := .venv
 TORCH_CPU := torch==2.13.0+cpu
-PIP_FLAGS := --quiet --disable-pip-version-check
+PIP_FLAGS := -qq --disable-pip-version-check
 
 .PHONY: help demo test bench clean check-python check-programs
 

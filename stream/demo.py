@@ -134,7 +134,7 @@ def align(original: Pcm, received: Pcm, rx: dict[str, Any]) -> tuple[Pcm, Pcm]:
     return original[:length], received[:length]
 
 
-def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi: float) -> str:
+def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi: float, speed: float) -> str:
     """The result, one line per figure."""
     in_channel = channel["packets"]["lost"] + channel["packets"]["queue_dropped"]
     rows = [
@@ -146,6 +146,10 @@ def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi:
         ("packets repaired", f"{rx['repaired_packets']} ({rx['corrected_bytes']} bytes)"),
         ("frames concealed", f"{rx['concealed_frames']} of {rx['frames']} ({rx['concealed_share']:.1%})"),
         ("mouth-to-ear delay", f"{mouth_to_ear_s(tx, rx):.2f} s at the start, {rx['added_delay_s']:.2f} s added by late packets"),
+        (
+            "clock",
+            "real time" if speed == 1 else f"{speed:g} times as fast: waiting for a processor counts {speed:g} times in the delay",
+        ),
         ("real-time factor", f"encoder {tx['real_time_factor']:.3f}, decoder {rx['real_time_factor']:.3f}"),
         ("STOI", f"{stoi:.3f}"),
     ]
@@ -207,14 +211,15 @@ def main(argv: list[str] | None = None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"cannot make {folder}: {(error.strerror or 'error').lower()}; choose another --out") from None
-        stats = run_processes(args, folder, 1.0 if args.realtime else args.speed)
+        speed = 1.0 if args.realtime else args.speed
+        stats = run_processes(args, folder, speed)
         tx, channel, rx = stats["tx"], stats["channel"], stats["rx"]
         if rx["first_frame"] < 0:
             raise ClariError("nothing was heard: the link lost every packet; try less --loss or --ber")
         heard = np.concatenate(list(read_file(str(folder / "received.wav"))))
         sent, received = align(original, heard, rx)
         quality = float(stoi(sent, received, SAMPLE_RATE_HZ)) if len(sent) > 10 * SAMPLE_RATE_HZ * FRAME_S else 0.0
-        print(table(tx, channel, rx, quality))
+        print(table(tx, channel, rx, quality, speed))
         lost = max(0, tx["packets"] - rx["received_packets"] + rx["rejected_packets"] + rx["duplicate_packets"])
         draw(folder / "demo.png", sent, received, tx["packets"], lost, rx["repaired_packets"])
         print(f"{folder / 'received.wav'} and {folder / 'demo.png'} written", file=sys.stderr)
