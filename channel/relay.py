@@ -13,7 +13,6 @@ In a pipe of packets of one size, in virtual time and as fast as possible:
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import signal
 import sys
@@ -21,7 +20,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from channel.presets import preset, preset_table
@@ -30,7 +28,7 @@ from channel.transit import Transit
 from stream.clock import Clock
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.link import LARGEST_PACKET_BYTES, PacketFile, ZmqLink, open_packets
-from stream.options import SPEED, check_writable, command_parser, number
+from stream.options import SPEED, check_writable, command_parser, number, write_json
 
 NAME = "clari-channel"
 DESCRIPTION = """Simulate a narrow, bad link between clari-tx and clari-rx. SIGINT and SIGTERM are its normal end.
@@ -191,8 +189,7 @@ def run_channel(args: argparse.Namespace) -> int:
             pass  # the normal end of a process that would run for ever
         transit.refused += sink.drain(DRAIN_S)
         print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
-        if args.report:
-            _write_report(args.report, report_fields(args, config, simulator, transit))
+        write_json(args.report, report_fields(args, config, simulator, transit))
     return 0
 
 
@@ -215,17 +212,6 @@ def _open_source(args: argparse.Namespace) -> AbstractContextManager[ZmqLink | B
         packets = open_packets(args.source)
         return nullcontext(packets) if args.source == "-" else packets  # stdin is not ours to close
     return ZmqLink.receiver(args.bind or BIND)
-
-
-def _write_report(path: str, fields: dict[str, object]) -> None:
-    text = json.dumps(fields, indent=2) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another --report") from None
 
 
 @contextmanager

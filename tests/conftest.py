@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from stream.engine import Decoder, Encoder, load_decoder, load_encoder
+
 SAMPLE_RATE_HZ = 16_000
 
 
@@ -49,3 +51,15 @@ def corpus_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "speech.tsv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The shipped encoder."""
+    return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Decoder:
+    """The shipped decoder."""
+    return load_decoder()

@@ -11,7 +11,7 @@ import pytest
 
 from stream.audio import NullSink
 from stream.concealment import Fade
-from stream.engine import Decoder, Encoder, load_decoder, load_encoder
+from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
 from stream.packet import PROFILES, Profile
 from stream.playback import detect_profile, play_packets
@@ -20,16 +20,6 @@ from stream.sender import Sender, send
 from tests.conftest import speech_like
 
 STANDARD = PROFILES["standard"]
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder()
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Decoder:
-    return load_decoder()
 
 
 class Memory:

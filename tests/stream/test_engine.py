@@ -8,19 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from stream.engine import MODELS, Decoder, Encoder, load_decoder, load_encoder, model_names
+from stream.engine import MODELS, Decoder, Encoder, load_encoder, model_names
 from stream.errors import ModelError
 from tests.conftest import speech_like
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder()
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Decoder:
-    return load_decoder()
 
 
 def encode(encoder: Encoder, pcm: np.ndarray) -> np.ndarray:
