@@ -28,6 +28,7 @@ from codec.manifest import ManifestError, Utterance, read_manifest
 from codec.metrics import intelligibility, mel_distance, normalize, word_errors
 from codec.report import Score, report, write_scores
 from codec.systems import SYSTEM_NAMES, System, build_systems
+from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser
 
@@ -161,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vocoder",
         type=Path,
-        default=Path(__file__).parent / "weights" / "base.safetensors",
+        default=SHIPPED / "base.safetensors",
         metavar="FILE",
         help="weights file or run folder for the row `vocoder`",
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import subprocess
 
-SILENCE = "pau"
 # CMU phone set without stress; flite's reduced vowel `ax` is folded into `ah`.
 PHONES = tuple("aa ae ah ao aw ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh".split())  # noqa: SIM905
 FOLDED = {"ax": "ah", "axr": "er", "el": "l", "em": "m", "en": "n", "nx": "n", "dx": "t", "hv": "hh"}
