@@ -68,7 +68,7 @@ class Receiver:
             began = time.perf_counter()
             pcm = self._fade.apply(self._decoder.decode(slot.codes), slot.codes is None)
             self.stats.decode_s += time.perf_counter() - began
-            self._count(slot)
+            self._count(slot, now_s)
             yield pcm
 
     def rest(self) -> Iterator[Pcm]:
@@ -76,17 +76,16 @@ class Receiver:
         while self.playout.playing and self.playout.waiting:
             yield from self.play(self.playout.next_due_s)
 
-    def _count(self, slot: Slot) -> None:
+    def _count(self, slot: Slot, now_s: float) -> None:
         stats = self.stats
         if slot.codes is None:
             stats.trailing_frames += 1  # until something is heard again
             return
         if stats.first_frame < 0:
-            stats.first_frame, stats.first_frame_s = slot.number, slot.due_s
+            stats.first_frame, stats.first_frame_s = slot.number, now_s  # when it was played, not when it was due
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0
-        stats.last_frame_s = slot.due_s
 
 
 def receive(

@@ -61,7 +61,6 @@ class ReceiverStats:
     trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
-    last_frame_s: float = 0.0
     added_delay_s: float = 0.0  # by late packets
     decode_s: float = 0.0
 
