@@ -1,7 +1,7 @@
 """Batches of augmented speech, each a pure function of (seed, step).
 
-No reader position exists: step n of a run always hears the same crops with the same speed, level and noise, on any
-machine and after any interruption. That is what makes resuming exact.
+No reader position exists: step n of a run always hears the same crops with the same speed, level, room and noise, on
+any machine, after any interruption and however many processes share the step. That is what makes resuming exact.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import TypeVar
 
 import numpy as np
 import soxr
+from numpy.fft import irfft, rfft
 
 from codec.config import SAMPLE_RATE_HZ, DataConfig
 from codec.corpus import CorpusError, Entry, PackedCorpus
 from codec.phones import PHONE_INDEX, parse_alignment
+from codec.team import ALONE, Team
+from codec.text import text_to_letters
 
 PEAK = 0.99
 RECOGNIZER_FRAME_SAMPLES = SAMPLE_RATE_HZ // 25
@@ -38,14 +41,16 @@ class Crops:
 class Labelled:
     """Whole utterances for the recogniser, padded with zeros.
 
-    heard: float32 [B, N]; samples: speech samples per row; phones: CTC targets per row; frames: phone class per
-    25 Hz frame [B, N / 640], UNKNOWN_PHONE where phone times are not known.
+    heard: float32 [B, N]; samples: speech samples per row; phones, letters: CTC targets per row; frames: phone class
+    per 25 Hz frame [B, N / 640], UNKNOWN_PHONE where phone times are not known; total: rows of the whole step.
     """
 
     heard: np.ndarray
     samples: np.ndarray
     phones: list[list[int]]
+    letters: list[list[int]]
     frames: np.ndarray
+    total: int
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
@@ -59,6 +64,27 @@ def with_noise(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarra
     return clean + noise * np.sqrt(ratio).astype(np.float32)
 
 
+def room_response(rng: np.random.Generator, decay_s: float, direct_db: float) -> np.ndarray:
+    """Impulse response [N] of a room: the direct sound, then noise that decays by 60 dB in `decay_s`.
+
+    The statistical model of late reverberation of Polack (1988), begun 2 ms after the direct sound. `direct_db` is the
+    energy of the direct sound relative to the rest.
+    """
+    samples = int(decay_s * SAMPLE_RATE_HZ)
+    tail = rng.standard_normal(samples) * 10 ** (-3 * np.arange(samples) / samples)
+    tail[: SAMPLE_RATE_HZ // 500] = 0
+    tail *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1
+    return tail.astype(np.float32)
+
+
+def in_room(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """`dry` [N] as heard through `response`, at the same mean power."""
+    size = 1 << (len(dry) + len(response)).bit_length()
+    wet = irfft(rfft(dry, size) * rfft(response, size), size)[: len(dry)].astype(np.float32)
+    return wet * np.sqrt(np.sum(dry**2) / (np.sum(wet**2) + 1e-12))
+
+
 def set_aside(speaker: str) -> bool:
     """Whether a training speaker (one in forty) is kept for validation instead."""
     return zlib.crc32(speaker.encode()) % 40 == 0
@@ -67,11 +93,13 @@ def set_aside(speaker: str) -> bool:
 class Batches:
     """Draws batches from packed corpora: of the speakers trained on, or of those set aside for validation."""
 
-    def __init__(self, config: DataConfig, seed: int, validation: bool = False):
+    def __init__(self, config: DataConfig, seed: int, validation: bool = False, team: Team = ALONE):
         if len(config.corpora) != len(config.shares):
             raise CorpusError(f"{len(config.corpora)} corpora but {len(config.shares)} shares; give one share per corpus")
         self.config = config
         self.seed = seed
+        self.team = team
+        self.rows = max(1, int(config.batch_s / config.crop_s))
         self.corpora = [PackedCorpus(Path(folder)) for folder in config.corpora]
         self.noise = PackedCorpus(Path(config.noise)) if config.noise_share else None
         # Synthetic voices are few and validate nothing: they are trained on whole.
@@ -98,17 +126,21 @@ class Batches:
     def _levelled(
         self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, start: int, samples: int | None
     ) -> np.ndarray:
-        mean_db, deviation_db = self.config.level_db
-        gain_db = mean_db + deviation_db * float(np.clip(rng.standard_normal(), -2, 2)) - entry.level_db
+        low_db, high_db = self.config.level_db
+        gain_db = high_db - (high_db - low_db) * rng.random() ** 2 - entry.level_db
         audio = corpus.audio(entry, start, samples) * np.float32(10 ** (gain_db / 20))
         return np.clip(audio, -PEAK, PEAK)
 
-    def _noisy(self, rng: np.random.Generator, clean: np.ndarray) -> np.ndarray:
-        if self.noise is None or rng.random() >= self.config.noise_share:
-            return clean
-        entry = self.noise.entries[rng.integers(len(self.noise.entries))]
-        noise = np.resize(np.roll(self.noise.audio(entry), int(rng.integers(entry.samples))), len(clean))
-        return np.clip(with_noise(clean, noise, rng.uniform(*self.config.noise_snr_db)), -1, 1)
+    def _disturbed(self, rng: np.random.Generator, clean: np.ndarray) -> np.ndarray:
+        """What a microphone hears of `clean`: perhaps through a room, perhaps with noise."""
+        config, heard = self.config, clean
+        if rng.random() < config.room_share:
+            heard = in_room(heard, room_response(rng, rng.uniform(*config.room_decay_s), rng.uniform(*config.room_direct_db)))
+        if self.noise is not None and rng.random() < config.noise_share:
+            entry = self.noise.entries[rng.integers(len(self.noise.entries))]
+            noise = np.resize(np.roll(self.noise.audio(entry), int(rng.integers(entry.samples))), len(heard))
+            heard = with_noise(heard, noise, rng.uniform(*config.noise_snr_db))
+        return np.clip(heard, -1, 1)
 
     def _crop(self, rng: np.random.Generator, samples: int) -> np.ndarray:
         which = int(rng.choice(len(self.corpora), p=self.shares))
@@ -121,17 +153,26 @@ class Batches:
         before = int(rng.integers(samples - len(audio) + 1))  # a short recording starts anywhere in silence
         return np.pad(audio, (before, samples - len(audio) - before))
 
+    def _row_rng(self, step: int, row: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, step, row])
+
     def crops(self, step: int) -> Crops:
-        """The crops of one training step."""
-        rng = np.random.default_rng([self.seed, step])
+        """This process's crops of one training step."""
+        if self.rows % self.team.size:
+            raise CorpusError(f"{self.rows} crops a step do not divide among {self.team.size} processes; change data.batch_s")
         samples = int(self.config.crop_s * SAMPLE_RATE_HZ)
-        clean = [self._crop(rng, samples) for _ in range(max(1, int(self.config.batch_s / self.config.crop_s)))]
-        return Crops(np.stack([self._noisy(rng, item) for item in clean]), np.stack(clean))
+        clean, heard = [], []
+        for row in self.team.mine(range(self.rows)):
+            rng = self._row_rng(step, row)
+            clean.append(self._crop(rng, samples))
+            heard.append(self._disturbed(rng, clean[-1]))
+        return Crops(np.stack(heard), np.stack(clean))
 
     def utterances(self, step: int) -> Labelled:
-        """Whole transcribed utterances of similar length, about `batch_s` seconds in all."""
+        """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes."""
         rng = np.random.default_rng([self.seed, step])
-        place, items = rng.random(), []
+        place = rng.random()
+        chosen: list[tuple[PackedCorpus, Entry, float]] = []
         for corpus, entries, share in zip(self.corpora, self.labelled, self.shares, strict=True):
             # The same relative place in every corpus: sorted by length, so rows need little padding.
             count, centre = 0, int(place * len(entries))
@@ -140,28 +181,44 @@ class Batches:
             for choice in rng.permutation(len(nearby)):
                 if count >= budget:
                     break
-                items.append(self._labelled_item(rng, corpus, nearby[choice]))
+                chosen.append((corpus, nearby[choice], rng.uniform(*self.config.speed)))
                 count += nearby[choice].samples
-        longest = max(len(audio) for audio, _, _ in items)
+        chosen += chosen[-1:] * (self.team.size - len(chosen))  # every process needs a row, be the step ever so small
+        longest = max(int(entry.samples / speed) + 2 for _, entry, speed in chosen)
         longest += -longest % RECOGNIZER_FRAME_SAMPLES
-        heard = np.stack([np.pad(audio, (0, longest - len(audio))) for audio, _, _ in items])
-        frames = np.full((len(items), longest // RECOGNIZER_FRAME_SAMPLES), UNKNOWN_PHONE)
-        for row, (_, _, labels) in zip(frames, items, strict=True):
-            row[: len(labels)] = labels
-        return Labelled(heard, np.array([len(audio) for audio, _, _ in items]), [phones for _, phones, _ in items], frames)
+        rows = self.team.mine(range(len(chosen)))
+        heard = np.zeros((len(rows), longest), np.float32)
+        frames = np.full((len(rows), longest // RECOGNIZER_FRAME_SAMPLES), UNKNOWN_PHONE)
+        samples = np.zeros(len(rows), dtype=int)
+        for place, row in enumerate(rows):
+            corpus, entry, speed = chosen[row]
+            audio = self._spoken(self._row_rng(step, row), corpus, entry, speed)
+            labels = timed_phones(entry, speed, len(audio) // RECOGNIZER_FRAME_SAMPLES)
+            heard[place, : len(audio)] = audio
+            frames[place, : len(labels)] = labels
+            samples[place] = len(audio)
+        entries = [chosen[row][1] for row in rows]
+        return Labelled(
+            heard,
+            samples,
+            [[PHONE_INDEX[phone] for phone in entry.phones.split()] for entry in entries],
+            [text_to_letters(entry.transcript) for entry in entries],
+            frames,
+            len(chosen),
+        )
 
-    def _labelled_item(
-        self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry
-    ) -> tuple[np.ndarray, list[int], np.ndarray]:
-        speed = rng.uniform(*self.config.speed)
-        audio = self._noisy(rng, change_speed(self._levelled(rng, corpus, entry, 0, None), speed))
-        labels = np.zeros(0, dtype=int)
-        if entry.alignment:
-            phones, ends_s = zip(*parse_alignment(entry.alignment), strict=True)
-            middles_s = (np.arange(len(audio) // RECOGNIZER_FRAME_SAMPLES) + 0.5) * RECOGNIZER_FRAME_SAMPLES / SAMPLE_RATE_HZ
-            places = np.searchsorted(np.array(ends_s) / speed, middles_s).clip(max=len(phones) - 1)
-            labels = np.array([PHONE_INDEX.get(phones[place], 0) for place in places])
-        return audio, [PHONE_INDEX[phone] for phone in entry.phones.split()], labels
+    def _spoken(self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, speed: float) -> np.ndarray:
+        return self._disturbed(rng, change_speed(self._levelled(rng, corpus, entry, 0, None), speed))
+
+
+def timed_phones(entry: Entry, speed: float, frames: int) -> np.ndarray:
+    """Phone class in the middle of each of `frames` recogniser frames; empty where the phone times are not known."""
+    if not entry.alignment:
+        return np.zeros(0, dtype=int)
+    phones, ends_s = zip(*parse_alignment(entry.alignment), strict=True)
+    middles_s = (np.arange(frames) + 0.5) * RECOGNIZER_FRAME_SAMPLES / SAMPLE_RATE_HZ
+    places = np.searchsorted(np.array(ends_s) / speed, middles_s).clip(max=len(phones) - 1)
+    return np.array([PHONE_INDEX.get(phones[place], 0) for place in places])
 
 
 def validation_batches(config: DataConfig, seed: int) -> Batches | None:

@@ -62,9 +62,14 @@ class DataConfig:
     crop_s: float = 2.56
     batch_s: float = 72.0  # seconds of speech per step
     speed: tuple[float, float] = (0.85, 1.18)  # resampling: pitch, formants and rate together, a new voice from an old
-    level_db: tuple[float, float] = (-26.0, 5.0)  # mean and deviation of the active speech level in dBFS
+    # Active speech level in dBFS; its peaks lie some 14 dB higher, so this is -30..0 dBFS. Drawn more often near the top,
+    # where people speak.
+    level_db: tuple[float, float] = (-44.0, -14.0)
     noise_share: float = 0.3  # of the crops
-    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    noise_snr_db: tuple[float, float] = (0.0, 30.0)
+    room_share: float = 0.15  # of the crops are heard through a room; the target stays dry
+    room_decay_s: tuple[float, float] = (0.15, 0.8)  # reverberation time T60
+    room_direct_db: tuple[float, float] = (-3.0, 15.0)  # energy of the direct sound relative to the reverberation
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class LossConfig:
     posterior_kl: float = 0.3
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
+    letters: float = 0.5  # recogniser: CTC over letters beside CTC over phones
     frame_phones: float = 0.5  # recogniser: frame classification where phone times are known
 
 
@@ -94,6 +100,8 @@ class TrainConfig:
     average_decay: float = 0.999  # exponential average of the weights; the average is what ships
     lost_burst_share: float = 0.3  # of the crops lose bursts of frames, so that the decoder learns to conceal
     lost_burst_frames: tuple[int, int] = (1, 12)
+    bit_error_share: float = 0.0  # of the crops are decoded from codes with wrong bits
+    bit_error_rate: tuple[float, float] = (0.001, 0.03)  # of the bits in such a crop
     recognizer: str = "runs/recognizer"  # run folder of the frozen recogniser
     initial: str = ""  # run folder or weights file that starts this run
     decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak

@@ -25,9 +25,10 @@ from codec.config import SAMPLE_RATE_HZ
 from codec.corpus import load_audio
 from codec.judge import CachedJudge, Judge, PocketsphinxJudge, default_cache, to_int16
 from codec.manifest import ManifestError, Utterance, read_manifest
-from codec.metrics import intelligibility, mel_distance, normalize, word_errors
+from codec.metrics import intelligibility, mel_distance, word_errors
 from codec.report import Score, report, write_scores
 from codec.systems import SYSTEM_NAMES, System, build_systems
+from codec.text import normalize
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser

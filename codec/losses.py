@@ -31,6 +31,7 @@ def multi_resolution_stft_loss(decoded: Tensor, target: Tensor, floor: float = 1
     losses = []
     for fft_samples in RESOLUTIONS:
         heard, wanted = magnitudes(decoded, fft_samples), magnitudes(target, fft_samples)
-        convergence = torch.linalg.vector_norm(wanted - heard) / (torch.linalg.vector_norm(wanted) + 1e-6)
-        losses.append(convergence + F.l1_loss(torch.log(heard.clamp(min=floor)), torch.log(wanted.clamp(min=floor))))
+        # Per crop, so that loud crops do not decide alone and processes can share a batch.
+        convergence = torch.linalg.vector_norm(wanted - heard, dim=(1, 2)) / (torch.linalg.vector_norm(wanted, dim=(1, 2)) + 1e-6)
+        losses.append(convergence.mean() + F.l1_loss(torch.log(heard.clamp(min=floor)), torch.log(wanted.clamp(min=floor))))
     return torch.stack(losses).mean()

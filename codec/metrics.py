@@ -5,7 +5,6 @@ Every function is pure; the same input and seed give the same digits.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ModelConfig
+from codec.text import normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,11 +43,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-def normalize(text: str) -> str:
-    """Lower-case letters and apostrophes, words separated by one space: the form in which words are compared."""
-    return " ".join(re.findall(r"[a-z']+", text.lower()))
 
 
 def word_errors(reference: str, hypothesis: str) -> WordErrors:

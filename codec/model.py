@@ -28,10 +28,13 @@ class MelCodec(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
-    def forward(self, mel: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
-        """mel [B, 8 T, mels], lost [B, T] -> decoded mel [B, 8 T, mels], `look_ahead_frames` late, and codes [B, T, 8]."""
+    def forward(self, mel: Tensor, lost: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mel [B, 8 T, mels], lost [B, T] -> decoded mel [B, 8 T, mels], `look_ahead_frames` late, and codes [B, T, 8].
+
+        `flips` [B, T, 8] are wrong bits on air (see `quantizer.damage`).
+        """
         positions, _ = self.encoder(mel, self.encoder.initial_state(len(mel)))
-        codes, values = quantize(positions)
+        codes, values = quantize(positions, flips)
         decoded, _ = self.decoder(values, lost, self.decoder.initial_state(len(mel)))
         return decoded, codes
 

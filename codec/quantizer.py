@@ -31,8 +31,18 @@ def codes_to_values(codes: Tensor) -> Tensor:
     return (codes.to(torch.float32) - LARGEST) / LARGEST
 
 
-def quantize(positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions -> (codes, values). The gradient passes to the positions as if nothing had been rounded."""
+def damage(codes: Tensor, flips: Tensor) -> Tensor:
+    """What arrives of codes 0..3 when the bits set in `flips` 0..3 are wrong on air, where a level is a Gray code."""
+    gray = (codes ^ (codes >> 1)) ^ flips
+    return gray ^ (gray >> 1)
+
+
+def quantize(positions: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Positions -> (codes, values). The gradient passes to the positions as if nothing had been rounded or damaged.
+
+    `flips` are wrong bits on the way to the decoder (see `damage`): they change the values, not the codes.
+    """
     codes = positions_to_codes(positions)
+    received = codes if flips is None else damage(codes, flips)
     continuous = positions / LARGEST
-    return codes, continuous + (codes_to_values(codes) - continuous).detach()
+    return codes, continuous + (codes_to_values(received) - continuous).detach()

@@ -1,9 +1,9 @@
-"""The phone recogniser: it tells the codec in training which differences change what is understood.
+"""The recogniser of phones and letters: it tells the codec in training which differences change what is understood.
 
-A convolutional network over log-mel frames with two heads: CTC over phones (Graves et al. 2006) for all speech with a
-transcript, and a frame classifier for synthetic speech whose phone times are known, which starts the learning long
-before CTC finds its first alignment. It sees the future and never runs on air; it also never judges a published
-result.
+A convolutional network over log-mel frames with three heads: CTC over phones and CTC over letters (Graves et al. 2006)
+for all speech with a transcript, and a frame classifier for synthetic speech whose phone times are known, which starts
+the learning long before CTC finds its first alignment. It sees the future and never runs on air; it also never judges
+a published result.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from codec.config import RecognizerConfig
 from codec.phones import CLASSES
+from codec.text import LETTER_CLASSES
 
 REDUCTION = 4  # mel frames per recogniser frame: 25 Hz
 
@@ -37,7 +38,7 @@ class CentredBlock(nn.Module):
 
 
 class Recognizer(nn.Module):
-    """Log-mel [B, T, mels], T a multiple of 4 -> hidden layers and phone scores at 25 Hz."""
+    """Log-mel [B, T, mels], T a multiple of 4 -> hidden layers, phone scores and letter scores at 25 Hz."""
 
     def __init__(self, config: RecognizerConfig, mels: int):
         super().__init__()
@@ -46,6 +47,7 @@ class Recognizer(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.ctc = nn.Linear(config.width, CLASSES)
         self.frames = nn.Linear(config.width, CLASSES)
+        self.letters = nn.Linear(config.width, LETTER_CLASSES)
 
     def hidden(self, mel: Tensor) -> list[Tensor]:
         """Output of every block, first to last: [B, T / 4, width] each."""
@@ -56,42 +58,56 @@ class Recognizer(nn.Module):
             outputs.append(x)
         return outputs
 
-    def heads(self, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Last hidden layer -> log-probabilities of CTC and of the frame classifier, [B, T / 4, CLASSES] each."""
+    def heads(self, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Last hidden layer -> log-probabilities at 25 Hz of CTC phones, frame phones and CTC letters, [B, T / 4, K] each."""
         x = self.norm(last)
-        return F.log_softmax(self.ctc(x).float(), dim=2), F.log_softmax(self.frames(x).float(), dim=2)
+        phones, frames, letters = (F.log_softmax(head(x).float(), dim=2) for head in (self.ctc, self.frames, self.letters))
+        return phones, frames, letters
 
 
-def recognizer_loss(recognizer: Recognizer, decoded: Tensor, original: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
+def recognizer_loss(
+    recognizer: Recognizer, decoded: Tensor, original: Tensor, weight: Tensor, kl_weight: float
+) -> tuple[Tensor, Tensor]:
     """How differently the frozen recogniser hears decoded and original log-mel, both [B, T, mels].
 
-    Returns the mean over hidden layers of the L1 distance relative to the original's mean magnitude, plus
-    `kl_weight` times the KL divergence of the posteriors; and that divergence (nats per frame) alone.
+    `weight` [B, T / 4] says how much each recogniser frame counts: 0 where nothing arrived and nothing can be asked
+    for. Returns the mean over crops and hidden layers of the L1 distance relative to the original's magnitude, plus
+    `kl_weight` times the KL divergence of the posteriors; and that divergence (nats per frame) alone. Every crop
+    counts alike, so that the mean over the crops of several processes is the loss of all crops at once.
     """
     with torch.no_grad():
         target = recognizer.hidden(original)
         target_heads = recognizer.heads(target[-1])
     heard = recognizer.hidden(decoded)
-    relative = [F.l1_loss(h, t) / (t.abs().mean() + 1e-6) for h, t in zip(heard, target, strict=True)]
-    divergence = sum(
-        F.kl_div(h, t, log_target=True, reduction="none").sum(2).mean()
-        for h, t in zip(recognizer.heads(heard[-1]), target_heads, strict=True)
-    )
-    assert isinstance(divergence, Tensor)
+    frames = weight.sum(1).clamp(min=1)
+
+    def over_frames(x: Tensor) -> Tensor:
+        return (x * weight).sum(1) / frames
+
+    relative = [
+        (over_frames((h - t).abs().mean(2)) / (over_frames(t.abs().mean(2)) + 1e-6)).mean()
+        for h, t in zip(heard, target, strict=True)
+    ]
+    divergence = torch.stack(
+        [
+            over_frames(F.kl_div(h, t, log_target=True, reduction="none").sum(2)).mean()
+            for h, t in zip(recognizer.heads(heard[-1]), target_heads, strict=True)
+        ]
+    ).sum()
     return torch.stack(relative).mean() + kl_weight * divergence, divergence.detach()
 
 
-def phone_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int]]) -> tuple[int, int]:
-    """Edit distance of the greedy CTC path to the targets, and the number of target phones.
-
-    log_probabilities [B, T, CLASSES]; frames [B]: how many of T are speech.
-    """
+def greedy(log_probabilities: Tensor, frames: Tensor) -> list[list[int]]:
+    """The best CTC path of every row of [B, T, K], repeats and blanks removed; frames [B]: how many of T are speech."""
     best = log_probabilities.argmax(dim=2)
-    errors = 0
-    for path, length, target in zip(best, frames, targets, strict=True):
-        collapsed = torch.unique_consecutive(path[: int(length)]).tolist()
-        errors += edit_distance([phone for phone in collapsed if phone], target)
-    return errors, sum(map(len, targets))
+    collapsed = (torch.unique_consecutive(path[: int(length)]).tolist() for path, length in zip(best, frames, strict=True))
+    return [[label for label in path if label] for path in collapsed]
+
+
+def ctc_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int]]) -> tuple[int, int]:
+    """Edit distance of the greedy CTC path to the targets, and the number of target labels."""
+    heard = greedy(log_probabilities, frames)
+    return sum(edit_distance(path, target) for path, target in zip(heard, targets, strict=True)), sum(map(len, targets))
 
 
 def edit_distance(heard: list[int], target: list[int]) -> int:

@@ -21,7 +21,8 @@ from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import multi_resolution_stft_loss
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
-from codec.recognizer import REDUCTION, Recognizer, phone_errors, recognizer_loss
+from codec.recognizer import REDUCTION, Recognizer, ctc_errors, recognizer_loss
+from codec.team import ALONE, Team
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from codec.weights import fill, load_recognizer, part, read_weights
 
@@ -44,13 +45,16 @@ class Task(Protocol):
 
 
 class RecognizerTask:
-    """CTC over phones plus frame classification of synthetic speech."""
+    """CTC over phones and letters plus frame classification of synthetic speech."""
 
-    def __init__(self, config: Config, device: torch.device):
-        self.config, self.device = config, device
+    def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
+        self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.model = Recognizer(config.recognizer, config.model.mels).to(device)
-        self.batches = Batches(config.data, config.train.seed)
+        if config.train.initial:
+            initial = Path(config.train.initial)
+            fill(self.model, read_weights(initial)[0], initial)
+        self.batches = Batches(config.data, config.train.seed, team=team)
         self.validation = validation_batches(config.data, config.train.seed)
 
     def batch(self, step: int) -> Labelled:
@@ -63,52 +67,63 @@ class RecognizerTask:
         return mel
 
     def loss(self, batch: Labelled) -> tuple[Tensor, Metrics]:
-        model = self.model
+        model, team = self.model, self.team
         assert isinstance(model, Recognizer)
-        mel = masked(self._mel(batch))
-        ctc, frames = model.heads(model.hidden(mel)[-1])
-        lengths = torch.tensor([len(phones) for phones in batch.phones])
-        targets = torch.tensor([phone for phones in batch.phones for phone in phones])
+        mel = self._mel(batch)
+        masks = masks_of(batch.total, mel.shape[1], mel.shape[2])
+        mel = mel * torch.stack(list(team.mine(list(masks)))).to(self.device)
+        phones, frames, letters = model.heads(model.hidden(mel)[-1])
         heard_frames = torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION)
-        per_row = F.ctc_loss(
-            ctc.transpose(0, 1), targets.to(self.device), heard_frames, lengths, reduction="none", zero_infinity=True
-        )
-        ctc_loss = (per_row / lengths.to(self.device)).mean()
+        rows = torch.tensor(len(mel), device=self.device)
+        phone_loss = team.mean(ctc_per_label(phones, heard_frames, batch.phones).sum(), rows)
+        letter_loss = team.mean(ctc_per_label(letters, heard_frames, batch.letters).sum(), rows)
         labels = torch.from_numpy(batch.frames).to(self.device)
         known = labels != UNKNOWN_PHONE
-        # The mean over no frame at all, in a batch without timed speech, would be 0 / 0.
-        frame_loss = F.nll_loss(frames.transpose(1, 2), labels, ignore_index=UNKNOWN_PHONE, reduction="sum") / known.sum().clamp(
-            min=1
-        )
-        loss = ctc_loss + self.config.loss.frame_phones * frame_loss
+        frame_loss = team.mean(F.nll_loss(frames.transpose(1, 2), labels, ignore_index=UNKNOWN_PHONE, reduction="sum"), known.sum())
+        weights = self.config.loss
+        loss = phone_loss + weights.frame_phones * frame_loss + weights.letters * letter_loss
         accuracy = ((frames.argmax(2) == labels) & known).sum() / known.sum().clamp(min=1)
-        return loss, {"ctc": ctc_loss.item(), "frame": frame_loss.item(), "frame_accuracy": accuracy.item()}
+        return loss, {
+            "phones": phone_loss.item(),
+            "letters": letter_loss.item(),
+            "frame": frame_loss.item(),
+            "frame_accuracy": accuracy.item(),
+        }
 
+    @torch.no_grad()
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
         assert isinstance(model, Recognizer)
-        errors = total = 0
         if self.validation is None:
             return {}
+        wrong = np.zeros((2, 2))
         for step in range(3):
             batch = self.validation.utterances(step)
-            with torch.no_grad():
-                ctc, _ = model.heads(model.hidden(self._mel(batch))[-1])
-            wrong, phones = phone_errors(ctc, torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION), batch.phones)
-            errors, total = errors + wrong, total + phones
-        return {"phone_error_rate": errors / max(total, 1)}
+            phones, _, letters = model.heads(model.hidden(self._mel(batch))[-1])
+            frames = torch.from_numpy(batch.samples) // (HOP_SAMPLES * REDUCTION)
+            wrong += [ctc_errors(phones, frames, batch.phones), ctc_errors(letters, frames, batch.letters)]
+        rates = wrong[:, 0] / np.maximum(wrong[:, 1], 1)
+        return {"phone_error_rate": rates[0], "letter_error_rate": rates[1]}
 
 
-def masked(mel: Tensor) -> Tensor:
-    """SpecAugment (Park et al. 2019): two bands and two stretches of log-mel [B, T, mels] set to the mean."""
-    mel = mel.clone()
-    for row in mel:
+def ctc_per_label(log_probabilities: Tensor, frames: Tensor, targets: list[list[int]]) -> Tensor:
+    """CTC loss of every row of [B, T, K] per label of its target; 0 where the target does not fit into its frames."""
+    lengths = torch.tensor([len(target) for target in targets])
+    flat = torch.tensor([label for target in targets for label in target], device=log_probabilities.device)
+    losses = F.ctc_loss(log_probabilities.transpose(0, 1), flat, frames, lengths, reduction="none", zero_infinity=True)
+    return losses / lengths.to(losses.device)
+
+
+def masks_of(rows: int, frames: int, mels: int) -> Tensor:
+    """SpecAugment (Park et al. 2019): two bands and two stretches of every row of [rows, frames, mels] are 0, the rest 1."""
+    masks = torch.ones(rows, frames, mels)
+    for row in masks:
         for _ in range(2):
-            width, start = int(torch.randint(0, 12, ())), int(torch.randint(0, mel.shape[2] - 12, ()))
+            width, start = int(torch.randint(0, 12, ())), int(torch.randint(0, mels - 12, ()))
             row[:, start : start + width] = 0
             length = int(torch.randint(0, 20, ()))
-            start = int(torch.randint(0, max(1, mel.shape[1] - length), ()))
+            start = int(torch.randint(0, max(1, frames - length), ()))
             row[start : start + length] = 0
-    return mel
+    return masks
 
 
 def lost_bursts(crops: int, frames: int, share: float, lengths: tuple[int, int]) -> Tensor:
@@ -123,6 +138,23 @@ def lost_bursts(crops: int, frames: int, share: float, lengths: tuple[int, int])
     return lost
 
 
+def wrong_bits(crops: int, frames: int, share: float, rate: tuple[float, float]) -> Tensor:
+    """Masks [B, T, 8] of 0..3 that flip the two bits of each code: a `share` of the crops has one bit error rate each."""
+    rates = torch.empty(crops).uniform_(*rate) * (torch.rand(crops) < share)
+    bits = (torch.rand(crops, frames, CODE_DIMENSIONS, 2) < rates[:, None, None, None]).long()
+    return bits[..., 0] * 2 + bits[..., 1]
+
+
+def arrived(lost: Tensor, delay_frames: int, mel_frames: int) -> Tensor:
+    """Flags of lost code frames [B, T] -> 1 for each recogniser frame [B, mel_frames / 4] whose codes all arrived.
+
+    What the codec should say in a gap nobody knows: asking the recogniser there would bury the rest in noise (measured:
+    with 12 % of the frames lost, half of the divergence came from them).
+    """
+    gone = lost.repeat_interleave(MEL_FRAMES_PER_CODE, dim=1)[:, delay_frames : delay_frames + mel_frames]
+    return 1 - gone.reshape(len(lost), mel_frames // REDUCTION, REDUCTION).amax(2)
+
+
 def code_entropy_bits(codes: Tensor) -> float:
     """Sum over dimensions of the marginal entropy of codes [B, T, 8]: 16 when every level is used equally."""
     counts = torch.stack([torch.bincount(codes[..., d].flatten(), minlength=CODE_LEVELS) for d in range(CODE_DIMENSIONS)])
@@ -133,8 +165,8 @@ def code_entropy_bits(codes: Tensor) -> float:
 class CodecTask:
     """The mel codec: mel distance, and how differently the frozen recogniser hears the decoded speech."""
 
-    def __init__(self, config: Config, device: torch.device):
-        self.config, self.device = config, device
+    def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
+        self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.model = MelCodec(config.model).to(device)
         if config.train.initial:
@@ -143,7 +175,7 @@ class CodecTask:
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
             self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
-        self.batches = Batches(config.data, config.train.seed)
+        self.batches = Batches(config.data, config.train.seed, team=team)
         self.validation = validation_batches(config.data, config.train.seed)
 
     def batch(self, step: int) -> Crops:
@@ -157,17 +189,24 @@ class CodecTask:
         heard, clean = mel.chunk(2)
         return heard, clean
 
+    def mine(self, rows: Tensor) -> Tensor:
+        """This process's rows of what was drawn for the whole step."""
+        return rows[self.team.rank :: self.team.size].to(self.device)
+
     def loss(self, batch: Crops) -> tuple[Tensor, Metrics]:
         train, weights = self.config.train, self.config.loss
         heard, clean = self.mels(batch)
-        lost = lost_bursts(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, train.lost_burst_share, train.lost_burst_frames)
-        decoded, codes = self.model(heard, lost.to(self.device))
+        rows, frames = self.batches.rows, heard.shape[1] // MEL_FRAMES_PER_CODE
+        lost = self.mine(lost_bursts(rows, frames, train.lost_burst_share, train.lost_burst_frames))
+        flips = self.mine(wrong_bits(rows, frames, train.bit_error_share, train.bit_error_rate))
+        decoded, codes = self.model(heard, lost, flips)
         decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
         mel_loss = F.l1_loss(decoded, target) * LOG_DEVIATION
         loss = weights.mel * mel_loss
         metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(codes)}
         if self.recognizer is not None:
-            heard_loss, divergence = recognizer_loss(self.recognizer, decoded, target, weights.posterior_kl)
+            weight = arrived(lost, self.config.model.look_ahead_frames, target.shape[1])
+            heard_loss, divergence = recognizer_loss(self.recognizer, decoded, target, weight, weights.posterior_kl)
             loss = loss + weights.recognizer * heard_loss
             metrics |= {"recognizer": heard_loss.item(), "kl": divergence.item()}
         return loss, metrics
@@ -185,7 +224,8 @@ class CodecTask:
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
             figures["entropy_bits"] += code_entropy_bits(codes) / rounds
             if self.recognizer is not None:
-                distance, divergence = recognizer_loss(self.recognizer, decoded, target, self.config.loss.posterior_kl)
+                everything = torch.ones(len(target), target.shape[1] // REDUCTION, device=self.device)
+                distance, divergence = recognizer_loss(self.recognizer, decoded, target, everything, self.config.loss.posterior_kl)
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
         if picture is not None:
@@ -202,8 +242,8 @@ def aligned(decoded: Tensor, clean: Tensor, delay_frames: int) -> tuple[Tensor, 
 class VocoderTask:
     """The vocoder on original log-mel, or on what a frozen codec decodes: multi-resolution STFT and mel distance."""
 
-    def __init__(self, config: Config, device: torch.device):
-        self.config, self.device = config, device
+    def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
+        self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.model = Vocoder(config.model).to(device)
         if config.train.initial:
@@ -214,7 +254,7 @@ class VocoderTask:
             source = Path(config.train.decoded_by)
             self.codec = MelCodec(config.model).to(device).eval().requires_grad_(False)
             fill(self.codec, part(read_weights(source)[0], "mel_codec."), source)
-        self.batches = Batches(config.data, config.train.seed)
+        self.batches = Batches(config.data, config.train.seed, team=team)
         self.validation = validation_batches(config.data, config.train.seed)
 
     def batch(self, step: int) -> Crops:

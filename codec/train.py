@@ -3,6 +3,7 @@
     python -m codec.train --config codec/configs/recognizer.toml --out runs/recognizer
     python -m codec.train --config codec/configs/codec.toml --out runs/codec
     python -m codec.train --config codec/configs/vocoder.toml --out runs/vocoder
+    torchrun --nproc-per-node 2 -m codec.train --config codec/configs/codec.toml --out runs/codec --threads 1
 
 Started again with the same arguments, a run goes on from its last checkpoint to exactly the weights it would have
 reached without the interruption. Every hyper-parameter stands in codec/config.py with its reason; a TOML file holds
@@ -18,15 +19,19 @@ import sys
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
 
 from codec.batches import prefetch
 from codec.config import Config, ConfigError, TrainConfig, load_config
 from codec.corpus import CorpusError
 from codec.run import Run, RunError
-from codec.tasks import TASKS
+from codec.tasks import TASKS, Metrics, Task
+from codec.team import ALONE, Team, join
+
+CPU = torch.device("cpu")
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -75,19 +80,41 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
         slow.lerp_(fast.to(slow.dtype), 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
 
 
-def train(config: Config, run: Run) -> None:
-    """Train until `config.train.steps`, from the run's last checkpoint."""
+def team_means(team: Team, sums: Metrics, steps: int) -> Metrics:
+    """Mean per step and process of metrics summed over `steps`."""
+    total = team.total(torch.tensor(list(sums.values()), dtype=torch.float64))
+    return dict(zip(sums, (total / (steps * team.size)).tolist(), strict=True))
+
+
+class Objective(nn.Module):
+    """A task's loss as one module, the form in which gradients are averaged over processes."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        self.model, self.task_loss = task.model, task.loss
+
+    def forward(self, batch: Any) -> tuple[Tensor, Metrics]:
+        return self.task_loss(batch)
+
+
+def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = CPU) -> None:
+    """Train until `config.train.steps`, from the run's last checkpoint; every process of a team calls this."""
     settings = config.train
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(settings.seed)
-    task = TASKS[settings.task](config, device)
+    task = TASKS[settings.task](config, device, team)
     model = task.model
+    objective = team.shared(Objective(task))
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, betas=settings.betas)
     done = run.restore(model, average, optimizer)
     mixed = autocast(settings, device)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{settings.task}: {parameters / 1e6:.1f} M parameters on {device}, step {done} of {settings.steps}", flush=True)
+    if team.leads:
+        processes = f" in {team.size} processes" if team.size > 1 else ""
+        print(
+            f"{settings.task}: {parameters / 1e6:.1f} M parameters on {device.type}{processes}, step {done} of {settings.steps}",
+            flush=True,
+        )
 
     sums: dict[str, float] = {}
     started = time.perf_counter()
@@ -96,7 +123,7 @@ def train(config: Config, run: Run) -> None:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         with mixed:
-            loss, metrics = task.loss(batch)
+            loss, metrics = objective(batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         if torch.isfinite(norm):  # a step that overflowed is left out rather than poisoning the weights
@@ -110,8 +137,11 @@ def train(config: Config, run: Run) -> None:
         if done % settings.log_every == 0:
             seconds = (time.perf_counter() - started) / settings.log_every
             started = time.perf_counter()
-            means = {"step": float(done), **{name: value / settings.log_every for name, value in sums.items()}, "step_s": seconds}
+            means = {"step": float(done), **team_means(team, sums, settings.log_every), "step_s": seconds}
             sums = {}
+        if not team.leads:
+            continue
+        if done % settings.log_every == 0:
             run.log(means)
             print("  ".join(f"{name} {value:.4g}" for name, value in means.items()), flush=True)
         if done % settings.save_every == 0 or done == settings.steps:
@@ -138,12 +168,17 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(TASKS)}")
         if args.threads:
             torch.set_num_threads(args.threads)
+        team, device = join()
         run = Run(args.out)
-        run.begin(config)
-        train(config, run)
+        if team.leads:
+            run.begin(config)
+        train(config, run, team, device)
     except (ConfigError, CorpusError, RunError) as error:
         print(f"codec.train: {error}", file=sys.stderr)
         return 1
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
     return 0
 
 

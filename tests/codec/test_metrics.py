@@ -15,7 +15,6 @@ from codec.metrics import (
     log_mel,
     mean_interval,
     mel_distance,
-    normalize,
     paired_difference,
     ratio_interval,
     word_errors,
@@ -24,10 +23,6 @@ from codec.metrics import (
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, round(16_000 * seconds)).astype(np.float32)
-
-
-def test_normalize() -> None:
-    assert normalize("  DON'T stop,\tnow! 42 ") == "don't stop now"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import torch
 from codec.config import ModelConfig
 from codec.frontend import LOG_DEVIATION, LOG_MEAN, LogMel, mel_filters
 from codec.model import Codec
-from codec.quantizer import bound, codes_to_values, positions_to_codes, quantize
+from codec.quantizer import bound, codes_to_values, damage, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, InverseSTFT
+from stream.packet import GRAY
 from tests.codec.test_layers import SMALL
 from tests.conftest import speech_like
 
@@ -50,6 +51,19 @@ def test_quantisation_passes_the_gradient_through() -> None:
     values.sum().backward()
     expected = torch.autograd.functional.jacobian(lambda v: (bound(v) / 1.5).sum(), x.detach())
     assert torch.allclose(x.grad, expected)
+
+
+def test_damage_flips_the_bits_that_travel() -> None:
+    assert damage(torch.arange(4), torch.zeros(4, dtype=torch.int64)).tolist() == [0, 1, 2, 3]
+    for flips in (1, 2, 3):
+        for code in range(4):
+            arrives = int(damage(torch.tensor(code), torch.tensor(flips)))
+            assert GRAY[arrives] == GRAY[code] ^ flips
+    positions = torch.linspace(-1.9, 1.9, 8, requires_grad=True)
+    codes, values = quantize(positions, torch.full((8,), 2))
+    assert torch.equal(codes, positions_to_codes(positions)) and not torch.equal(values, quantize(positions)[1])
+    values.sum().backward()
+    assert torch.allclose(positions.grad, torch.full((8,), 1 / 1.5))
 
 
 def test_a_frame_is_two_bytes_and_the_delay_is_counted() -> None:

@@ -17,12 +17,14 @@ from safetensors.torch import load_file
 
 from codec import train
 from codec import weights as weights_command
-from codec.config import Config, ConfigError, ModelConfig, TrainConfig, load_config
-from codec.corpus import pack
+from codec.batches import Batches, in_room, room_response
+from codec.config import Config, ConfigError, DataConfig, ModelConfig, TrainConfig, load_config
+from codec.corpus import CorpusError, pack
 from codec.losses import multi_resolution_stft_loss
-from codec.recognizer import edit_distance, phone_errors
+from codec.recognizer import ctc_errors, edit_distance
 from codec.run import Run, RunError
-from codec.tasks import aligned, code_entropy_bits, lost_bursts, masked
+from codec.tasks import aligned, arrived, code_entropy_bits, lost_bursts, masks_of, wrong_bits
+from codec.team import Team
 from codec.train import learning_rate, update_average
 from tests.conftest import speech_like
 
@@ -196,9 +198,25 @@ def test_bursts_and_masks_stay_inside() -> None:
     share = (lost.sum(dim=1) > 0).float().mean().item()
     assert 0.2 < share < 0.4 and set(lost.unique().tolist()) == {0.0, 1.0}
     assert lost_bursts(5, 32, 0.0, (1, 12)).sum() == 0
-    mel = torch.ones(4, 100, 80)
-    hidden = (masked(mel) == 0).float().mean().item()
-    assert 0 < hidden < 0.6 and (mel == 1).all()
+    hidden = (masks_of(4, 100, 80) == 0).float().mean().item()
+    assert 0 < hidden < 0.6
+
+
+def test_what_did_not_arrive_has_no_weight() -> None:
+    lost = torch.tensor([[0.0, 1.0, 0.0, 0.0]])  # decoded mel 8..15 is gone; 8 frames late, it was to say clean mel 0..7
+    assert arrived(lost, delay_frames=8, mel_frames=24).tolist() == [[0, 0, 1, 1, 1, 1]]
+    assert arrived(lost, delay_frames=4, mel_frames=24).tolist() == [[1, 0, 0, 1, 1, 1]]
+    assert arrived(lost, delay_frames=6, mel_frames=24).tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_wrong_bits_come_at_the_rate_asked_for() -> None:
+    torch.manual_seed(0)
+    flips = wrong_bits(200, 100, 0.5, (0.02, 0.02))
+    assert int(flips.min()) == 0 and int(flips.max()) == 3 and flips.shape == (200, 100, 8)
+    hit = (flips > 0).flatten(1).any(1)
+    assert 0.4 < hit.float().mean() < 0.6
+    assert float(((flips[hit] & 1) + (flips[hit] >> 1)).float().mean() / 2) == pytest.approx(0.02, rel=0.05)
+    assert not wrong_bits(3, 10, 0.0, (0.02, 0.02)).any()
 
 
 def test_entropy_counts_bits() -> None:
@@ -207,12 +225,12 @@ def test_entropy_counts_bits() -> None:
     assert code_entropy_bits(torch.zeros(1, 100, 8, dtype=torch.int64)) == pytest.approx(0.0)
 
 
-def test_phone_errors_by_hand() -> None:
+def test_ctc_errors_by_hand() -> None:
     assert edit_distance([1, 2, 3], [1, 3]) == 1 and edit_distance([], [4, 5]) == 2 and edit_distance([1, 2], [2, 1]) == 2
     path = torch.full((1, 6, 5), -9.0)
     for frame, phone in enumerate([1, 1, 0, 1, 2, 3]):
         path[0, frame, phone] = 0
-    assert phone_errors(path, torch.tensor([5]), [[1, 1, 2, 4]]) == (1, 4)
+    assert ctc_errors(path, torch.tensor([5]), [[1, 1, 2, 4]]) == (1, 4)
 
 
 def test_defaults_describe_one_codec() -> None:
@@ -255,3 +273,67 @@ def test_the_vocoder_learns_from_what_a_frozen_codec_decodes(
     assert train.main(arguments("vocoder", speech_corpus, tmp_path / "fine", 2, *decoded)) == 0
     assert not torch.equal(*(weights(tmp_path / run)["model.head.weight"] for run in ("plain", "fine")))
     assert all(torch.equal(frozen[name], value) for name, value in weights(tmp_path / "codec").items())
+
+
+def metrics(run: Path) -> np.ndarray:
+    """Metrics of a run without the time that its steps took."""
+    return np.loadtxt(run / "metrics.csv", delimiter=",", skiprows=1)[:, :-1]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("task", ["recognizer", "codec", "vocoder"])
+def test_two_processes_take_the_steps_of_one_on_all_crops(task: str, speech_corpus: Path, tmp_path: Path) -> None:
+    more = [f"data.batch_s={24.0 if task == 'recognizer' else 4.0}", "train.log_every=1", "train.bit_error_share=0.5"]
+    if task == "codec":
+        assert train.main(arguments("recognizer", speech_corpus, tmp_path / "recognizer", 2)) == 0
+        more += [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7"]
+    assert train.main(arguments(task, speech_corpus, tmp_path / "one", 6, *more)) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.train"]
+    done = subprocess.run([*torchrun, *arguments(task, speech_corpus, tmp_path / "two", 6, *more)], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert one.shape == two.shape and len(one) == 6
+    columns = (tmp_path / "one" / "metrics.csv").read_text().split("\n", 1)[0].split(",")
+    loss = columns.index("loss")
+    np.testing.assert_allclose(two[:, loss], one[:, loss], rtol=2e-4)
+    start, ends = one[0, loss], (weights(tmp_path / "one"), weights(tmp_path / "two"))
+    assert one[-1, loss] != start  # steps were taken
+    for name, value in ends[0].items():
+        if name.startswith("model."):
+            assert torch.allclose(value, ends[1][name], atol=2e-3), name
+
+
+def test_a_batch_is_the_same_whoever_draws_it(speech_corpus: Path) -> None:
+    data = DataConfig(corpora=(str(speech_corpus),), shares=(1.0,), noise_share=0.0, room_share=0.5, crop_s=0.96, batch_s=4.0)
+    whole = Batches(data, 3)
+    parts = [Batches(data, 3, team=Team(rank, 2)) for rank in range(2)]
+    crops, halves = whole.crops(7), [part.crops(7) for part in parts]
+    assert len(crops.heard) == 4
+    for rank in range(2):
+        assert np.array_equal(crops.heard[rank::2], halves[rank].heard)
+        assert np.array_equal(crops.clean[rank::2], halves[rank].clean)
+    utterances, shares = whole.utterances(7), [part.utterances(7) for part in parts]
+    for rank in range(2):
+        assert np.array_equal(utterances.heard[rank::2], shares[rank].heard)
+        assert utterances.letters[rank::2] == shares[rank].letters and shares[rank].total == len(utterances.heard)
+    with pytest.raises(CorpusError, match="do not divide"):
+        Batches(data, 3, team=Team(0, 3)).crops(0)
+
+
+@pytest.mark.training
+def test_the_same_seed_gives_the_same_losses(speech_corpus: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        assert train.main(arguments("codec", speech_corpus, tmp_path / name, 50, "train.save_every=50")) == 0
+    assert np.array_equal(metrics(tmp_path / "first"), metrics(tmp_path / "second"))
+
+
+def test_a_room_keeps_the_power_and_smears_the_sound() -> None:
+    rng = np.random.default_rng(0)
+    response = room_response(rng, decay_s=0.3, direct_db=3.0)
+    assert response[0] == 1 and 10 * np.log10(1 / np.sum(response[1:] ** 2)) == pytest.approx(3.0, abs=0.01)
+    early, late = (np.sum(part**2) for part in (response[1:1600], response[3200:]))
+    assert early > 50 * late  # 100 ms at a decay of 60 dB in 300 ms are 20 dB
+    dry = speech_like(1.0)
+    wet = in_room(dry, response)
+    assert wet.shape == dry.shape and np.mean(wet**2) == pytest.approx(np.mean(dry**2), rel=1e-4)
+    assert np.array_equal(in_room(dry, np.ones(1, np.float32)).round(4), dry.round(4))
