@@ -53,6 +53,15 @@ class RecognizerConfig:
 
 
 @dataclass(frozen=True)
+class DiscriminatorConfig:
+    """The networks that the vocoder learns to convince, where `loss.adversarial` is not 0."""
+
+    channels: int = 16
+    fft_samples: tuple[int, ...] = (256, 512, 1024)
+    periods: tuple[int, ...] = ()  # multi-period discriminators cost more than all else on a CPU; (2, 3, 5, 7, 11) on a GPU
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which speech a step hears and what happens to it."""
 
@@ -81,6 +90,8 @@ class LossConfig:
     posterior_kl: float = 0.3
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
+    adversarial: float = 0.0  # vocoder: convince the discriminators
+    features: float = 2.0  # vocoder: feature matching, where `adversarial` is not 0
     letters: float = 0.5  # recogniser: CTC over letters beside CTC over phones
     frame_phones: float = 0.5  # recogniser: frame classification where phone times are known
 
@@ -119,6 +130,7 @@ class Config:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -150,7 +162,7 @@ def config_from_dict(values: dict[str, Any], where: str) -> Config:
     Raises:
         ConfigError: an unknown section or key, or a value of the wrong type.
     """
-    sections = {"model": ModelConfig, "recognizer": RecognizerConfig, "data": DataConfig, "loss": LossConfig, "train": TrainConfig}
+    sections = {item.name: item.default_factory for item in dataclasses.fields(Config)}
     unknown = sorted(set(values) - set(sections))
     if unknown:
         raise ConfigError(f"{where}: unknown section [{unknown[0]}]; known are {', '.join(sections)}")

@@ -23,7 +23,8 @@ from codec.corpus import CorpusError, pack
 from codec.losses import multi_resolution_stft_loss
 from codec.recognizer import ctc_errors, edit_distance
 from codec.run import Run, RunError
-from codec.tasks import aligned, arrived, code_entropy_bits, lost_bursts, masks_of, wrong_bits
+from codec.tasks.codec import aligned, arrived, code_entropy_bits, lost_bursts, wrong_bits
+from codec.tasks.recognizer import masks_of
 from codec.team import Team
 from codec.train import learning_rate, update_average
 from tests.conftest import speech_like
@@ -337,3 +338,17 @@ def test_a_room_keeps_the_power_and_smears_the_sound() -> None:
     wet = in_room(dry, response)
     assert wet.shape == dry.shape and np.mean(wet**2) == pytest.approx(np.mean(dry**2), rel=1e-4)
     assert np.array_equal(in_room(dry, np.ones(1, np.float32)).round(4), dry.round(4))
+
+
+@pytest.mark.training
+def test_an_adversarial_vocoder_trains_resumes_and_ships(speech_corpus: Path, tmp_path: Path) -> None:
+    hard = ["loss.adversarial=1.0", "discriminator.channels=2", "discriminator.fft_samples=[256]", "discriminator.periods=[2]"]
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "plain", 2)) == 0
+    begun = [*hard, f'train.initial="{tmp_path / "plain"}"']
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "whole", 4, *begun)) == 0
+    assert (tmp_path / "whole" / "metrics.csv").read_text().split("\n", 1)[0].count("discriminator") == 1
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "codec", 2)) == 0
+    codec, _, training = weights_command.assemble(tmp_path / "codec", tmp_path / "whole")
+    assert training == "codec step 2, whole step 4"
+    averaged = load_file(tmp_path / "whole" / "checkpoint" / "average.safetensors")
+    assert torch.equal(codec.vocoder.head.weight, averaged["vocoder.head.weight"].half().float())
