@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -66,9 +67,24 @@ class Entry:
     phones: str
     alignment: str
 
+    def with_alignment(self, alignment: str) -> Entry:
+        """The same recording with other phone times."""
+        return replace(self, alignment=alignment)
+
     @property
     def synthetic(self) -> bool:
         return self.corpus == "synthetic"
+
+
+def write_index(folder: Path, entries: Sequence[Entry]) -> None:
+    """Write or replace the index of a packed corpus."""
+    unfinished = folder / f"{INDEX_FILE}.new"
+    with unfinished.open("w", encoding="utf-8") as index:
+        index.write("\t".join(INDEX_COLUMNS) + "\n")
+        for entry in entries:
+            start, samples, level_db, *texts = astuple(entry)
+            index.write("\t".join([str(start), str(samples), f"{level_db:.1f}", *texts]) + "\n")
+    unfinished.replace(folder / INDEX_FILE)
 
 
 class PackedCorpus:
@@ -115,23 +131,19 @@ def pack(manifests: list[Path], out: Path, workers: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
     (out / INDEX_FILE).unlink(missing_ok=True)  # written last: an interrupted pack leaves no index
     start = 0
-    rows = []
+    entries = []
     with (out / SAMPLES_FILE).open("wb") as file, ProcessPoolExecutor(workers) as pool:
         for number, (item, prepared) in enumerate(zip(utterances, pool.map(_prepare, utterances, chunksize=16), strict=True)):
             if prepared is None:
                 continue
             samples, level_db, phones = prepared
             file.write(samples.tobytes())
-            rows.append(
-                (start, len(samples), f"{level_db:.1f}", item.speaker, item.corpus, item.transcript, phones, item.alignment)
-            )
+            entries.append(Entry(start, len(samples), level_db, item.speaker, item.corpus, item.transcript, phones, item.alignment))
             start += len(samples)
             if number % 1000 == 0:
                 print(f"{number}/{len(utterances)} recordings, {start / SAMPLE_RATE_HZ / 3600:.2f} h", flush=True)
-    with (out / INDEX_FILE).open("w", encoding="utf-8") as index:
-        index.write("\t".join(INDEX_COLUMNS) + "\n")
-        index.writelines("\t".join(map(str, row)) + "\n" for row in rows)
-    return len(rows)
+    write_index(out, entries)
+    return len(entries)
 
 
 def pack_noise(folder: Path, out: Path) -> int:
@@ -140,7 +152,7 @@ def pack_noise(folder: Path, out: Path) -> int:
     if not files:
         raise CorpusError(f"{folder}: no audio files; give a folder that holds {' '.join(sorted(AUDIO_SUFFIXES))}")
     out.mkdir(parents=True, exist_ok=True)
-    rows, start = [], 0
+    entries, start = [], 0
     with (out / SAMPLES_FILE).open("wb") as file:
         for path in files:
             audio = load_audio(path)
@@ -149,12 +161,10 @@ def pack_noise(folder: Path, out: Path) -> int:
                 continue
             samples = (np.clip(audio, -1, 1) * 32767).astype(np.int16)
             file.write(samples.tobytes())
-            rows.append((start, len(samples), f"{level_db:.1f}", path.name, "noise", "", "", ""))
+            entries.append(Entry(start, len(samples), level_db, path.name, "noise", "", "", ""))
             start += len(samples)
-    with (out / INDEX_FILE).open("w", encoding="utf-8") as index:
-        index.write("\t".join(INDEX_COLUMNS) + "\n")
-        index.writelines("\t".join(map(str, row)) + "\n" for row in rows)
-    return len(rows)
+    write_index(out, entries)
+    return len(entries)
 
 
 def build_parser() -> argparse.ArgumentParser:

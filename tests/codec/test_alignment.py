@@ -1,0 +1,74 @@
+"""Forced alignment: the best path by brute force, times that read back, and a corpus that gains them."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codec import alignment
+from codec.alignment import FRAME_S, alignment_text, viterbi
+from codec.batches import timed_phones
+from codec.config import Config, RecognizerConfig
+from codec.corpus import PackedCorpus, pack
+from codec.phones import PHONE_INDEX, parse_alignment
+from codec.recognizer import Recognizer
+from codec.weights import save_weights
+
+
+def allowed(path: tuple[int, ...], count: int) -> bool:
+    """Whether places visit 0 .. count - 1 in order, all of them, with silence (-1) anywhere around but not inside one."""
+    runs = [place for index, place in enumerate(path) if index == 0 or place != path[index - 1]]
+    return [place for place in runs if place >= 0] == list(range(count))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_path_is_the_best_of_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = np.log(rng.dirichlet(np.ones(4), size=6))
+    targets = [2, 2, 3][: 1 + seed % 3]
+
+    def total(path: tuple[int, ...]) -> float:
+        return float(sum(scores[frame, 0 if place < 0 else targets[place]] for frame, place in enumerate(path)))
+
+    best = max((path for path in product(range(-1, len(targets)), repeat=6) if allowed(path, len(targets))), key=total)
+    found = viterbi(scores, targets)
+    assert found is not None and allowed(tuple(found), len(targets))
+    assert total(tuple(found)) == pytest.approx(total(best))
+
+
+def test_too_few_frames_have_no_path() -> None:
+    assert viterbi(np.zeros((2, 4)), [1, 2, 3]) is None and viterbi(np.zeros((2, 4)), []) is None
+    assert viterbi(np.zeros((3, 4)), [1, 2, 3]).tolist() == [0, 1, 2]
+
+
+def test_times_read_back() -> None:
+    text = alignment_text(np.array([-1, 0, 0, 1, -1]), ["hh", "ih"])
+    phones, ends_s = zip(*parse_alignment(text), strict=True)
+    assert phones == ("pau", "hh", "ih", "pau")
+    assert ends_s == pytest.approx([FRAME_S, 3 * FRAME_S, 4 * FRAME_S, 5 * FRAME_S])
+
+
+def test_a_corpus_gains_phone_times(corpus_manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, weights = tmp_path / "corpus", tmp_path / "recognizer.safetensors"
+    pack([corpus_manifest], folder, workers=1)
+    config = Config(recognizer=RecognizerConfig(width=8, blocks=1))
+    save_weights(weights, Recognizer(config.recognizer, config.model.mels).state_dict(), config, "none")
+    before = PackedCorpus(folder).entries
+    assert alignment.main(["--recognizer", str(weights), "--corpus", str(folder), "--threads", "1"]) == 0
+    after = PackedCorpus(folder).entries
+    timed = [entry for entry in after if entry.alignment]
+    assert timed and f"{len(timed)} recordings aligned" in capsys.readouterr().out
+    for old, new in zip(before, after, strict=True):
+        assert old.with_alignment(new.alignment) == new
+    for entry in timed:
+        labels = timed_phones(entry, 1.0, entry.samples // 640)
+
+        assert set(labels) - {0} <= {PHONE_INDEX[phone] for phone in entry.phones.split()} and labels.any()
+
+
+def test_what_is_missing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert alignment.main(["--recognizer", str(tmp_path / "none"), "--corpus", str(tmp_path)]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
