@@ -118,3 +118,11 @@ def edit_distance(heard: list[int], target: list[int]) -> int:
         for j, right in enumerate(target, start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
     return row[-1]
+
+
+if __name__ == "__main__":
+    import sys
+
+    from codec.train import main
+
+    sys.exit(main())  # `python -m codec.recognizer --config codec/configs/recognizer.toml` trains it like everything else

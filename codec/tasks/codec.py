@@ -74,6 +74,7 @@ class CodecTask:
         if self.validation is None:
             return {}
         figures: Metrics = {"mel": 0.0, "entropy_bits": 0.0}
+        used: list[Tensor] = []
         rounds = 3
         for step in range(rounds):
             heard, clean = self.mels(self.validation.crops(step))
@@ -81,11 +82,13 @@ class CodecTask:
             decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
             figures["entropy_bits"] += code_entropy_bits(codes) / rounds
+            used.append(codes.flatten(0, 1))
             if self.recognizer is not None:
                 everything = torch.ones(len(target), target.shape[1] // REDUCTION, device=self.device)
                 distance, divergence = recognizer_loss(self.recognizer, decoded, target, everything, self.config.loss.posterior_kl)
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
+        figures["dead_levels"] = float((level_counts(torch.cat(used)) == 0).sum())
         if picture is not None:
             draw_spectrograms(picture, {"original": target[0].cpu().numpy(), "decoded": decoded[0].cpu().numpy()})
         return figures
@@ -120,9 +123,14 @@ def arrived(lost: Tensor, delay_frames: int, mel_frames: int) -> Tensor:
     return 1 - gone.reshape(len(lost), mel_frames // REDUCTION, REDUCTION).amax(2)
 
 
+def level_counts(codes: Tensor) -> Tensor:
+    """How often each level of each dimension occurs in codes [..., 8]: [8, 4]."""
+    return torch.stack([torch.bincount(codes[..., d].flatten(), minlength=CODE_LEVELS) for d in range(CODE_DIMENSIONS)])
+
+
 def code_entropy_bits(codes: Tensor) -> float:
     """Sum over dimensions of the marginal entropy of codes [B, T, 8]: 16 when every level is used equally."""
-    counts = torch.stack([torch.bincount(codes[..., d].flatten(), minlength=CODE_LEVELS) for d in range(CODE_DIMENSIONS)])
+    counts = level_counts(codes)
     shares = counts / counts.sum(dim=1, keepdim=True)
     return float(-(shares * torch.log2(shares.clamp(min=1e-9))).sum())
 
