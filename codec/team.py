@@ -7,6 +7,7 @@ divides by is counted over all of them: n processes take the step that one proce
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,7 +51,11 @@ class Team:
 
     def shared(self, module: nn.Module) -> nn.Module:
         """`module`, its gradients averaged over the processes in every backward pass."""
-        return DistributedDataParallel(module) if self.size > 1 else module
+        if self.size == 1:
+            return module
+        # Depthwise kernels have a dimension of one, whose stride means nothing; torch warns of it all the same.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        return DistributedDataParallel(module)
 
 
 ALONE = Team()
