@@ -60,7 +60,9 @@ class ChannelConfig:
             raise ValueError(f"frame_bytes is {self.frame_bytes}; give 1 to 65536")
         above_zero("seconds", delay_period_s=self.delay_period_s)
         if self.delay_swing_s > self.delay_s:
-            raise ValueError(f"delay_swing_s is {self.delay_swing_s}; give at most the delay, {self.delay_s} s")
+            raise ValueError(
+                f"delay_swing_s is {self.delay_swing_s} with a delay of {self.delay_s} s; give a longer delay or less swing"
+            )
         if 2.0 * math.pi * self.delay_swing_s >= self.delay_period_s:
             raise ValueError(f"delay_swing_s {self.delay_swing_s} is too fast; give less, or a longer delay_period_s")
 
@@ -176,11 +178,13 @@ class Simulator:
         self._report = replace(self._report, **{name: getattr(self._report, name) + count for name, count in more.items()})
 
 
-def two_way(config: ChannelConfig, seed: int) -> tuple[Simulator, Simulator]:
-    """Both directions of a link; if it is half duplex they share the medium: offer to both in the order of time.
+def two_way(config: ChannelConfig, seed: int, trace: Trace | None = None) -> tuple[Simulator, Simulator]:
+    """Both directions of a link, the first as `Simulator` alone would have it, the second with chances of its own.
+
+    If the link is half duplex they share the medium: offer to both in the order of time.
 
     Raises:
         ValueError: `seed` is negative.
     """
     medium = None if config.turn_round_s is None else HalfDuplex(config.delay_s + config.delay_swing_s, config.turn_round_s)
-    return Simulator(config, seed, medium=medium, side=0), Simulator(config, seed, medium=medium, side=1)
+    return Simulator(config, seed, trace, medium, side=0), Simulator(config, seed, trace, medium, side=1)

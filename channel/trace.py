@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ PACKET_BYTES = "# packet_bytes "
 HEADER = "time_s,lost,bit_errors,extra_delay_s"
 LARGEST_S = 1e9  # of a time or a delay
 LARGEST_ERRORS = 10**6  # of one packet
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def parse_trace(lines: Sequence[str], name: str) -> Trace:
             if text.startswith("# clari-trace") and text != MAGIC:
                 raise ValueError(f"{text!r} is another version; convert the file to {MAGIC[2:]!r}")
             if text.startswith(PACKET_BYTES):
-                packet_bytes = int(text.removeprefix(PACKET_BYTES))
+                packet_bytes = _number(int, "packet_bytes", text.removeprefix(PACKET_BYTES), "a whole number")
             elif not text or text.startswith("#"):
                 continue
             elif not header_seen:
@@ -157,9 +160,21 @@ def _parse_row(text: str) -> TraceRow:
         raise ValueError(f"{len(cells)} values; give four, {HEADER}")
     if cells[1] not in ("0", "1"):
         raise ValueError(f"lost is {cells[1]!r}; give 0 or 1")
-    row = TraceRow(float(cells[0]), cells[1] == "1", int(cells[2]), float(cells[3]))
+    row = TraceRow(
+        _number(float, "time_s", cells[0], "a number"),
+        cells[1] == "1",
+        _number(int, "bit_errors", cells[2], "a whole number"),
+        _number(float, "extra_delay_s", cells[3], "a number"),
+    )
     _check(row)
     return row
+
+
+def _number(kind: Callable[[str], Number], name: str, cell: str, wanted: str) -> Number:
+    try:
+        return kind(cell)
+    except ValueError:
+        raise ValueError(f"{name} is {cell!r}; give {wanted}") from None
 
 
 def _check(row: TraceRow) -> None:
