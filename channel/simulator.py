@@ -53,7 +53,7 @@ class ChannelConfig:
         for name in ("delay_s", "jitter_s", "mean_burst_s", "queue_s", "preamble_s", "delay_swing_s"):
             at_least(0.0, "seconds", **{name: getattr(self, name)})
         if self.turn_round_s is not None:
-            at_least(0.0, "seconds, or None for full duplex,", turn_round_s=self.turn_round_s)
+            at_least(0.0, "seconds, or None for full duplex", turn_round_s=self.turn_round_s)
         for name, largest in (("loss_rate", 1.0), ("duplicate_rate", 1.0), ("ber", 0.5)):
             between(0.0, largest, "a share", **{name: getattr(self, name)})
         if not 1 <= self.frame_bytes <= 65536:

@@ -37,7 +37,8 @@ def test_the_file_is_as_documented(tmp_path: Path) -> None:
     path = tmp_path / "sea.csv"
     write_trace(path, ROWS[:2], packet_bytes=32)
     assert path.read_text() == (
-        "# clari-trace 1\n# packet_bytes 32\ntime_s,lost,bit_errors,extra_delay_s\n100.000000,0,0,0.020000\n101.000000,1,0,0.000000\n"
+        "# clari-trace 1\n# packet_bytes 32\ntime_s,lost,bit_errors,extra_delay_s\n"
+        "100.000000,0,0,0.020000\n101.000000,1,0,0.000000\n"
     )
     assert read_trace(path) == Trace(ROWS[:2], 32)
 
@@ -74,7 +75,7 @@ def test_a_file_made_elsewhere_may_lack_what_is_optional() -> None:
     ],
 )
 def test_what_is_no_trace_is_refused_with_line_and_cure(lines: list[str], words: str) -> None:
-    with pytest.raises(ValueError, match="^[^\n]*$") as caught:
+    with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
         parse_trace(lines, "x")
     assert words in str(caught.value)
 
