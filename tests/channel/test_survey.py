@@ -15,7 +15,7 @@ def test_what_is_measured_is_what_was_asked_for() -> None:
     assert float(cells[2]) == pytest.approx(20, abs=3)
     assert float(cells[3]) == pytest.approx(1 / (1 - 0.2 - 0.8 * 2.718281828 ** (-0.96 / 1.28)), rel=0.1)
     assert float(cells[4]) == pytest.approx(100 * (1 - 0.999**256), abs=3)
-    assert float(cells[5]) == pytest.approx(1e-3, rel=0.1)
+    assert float(cells[5]) == pytest.approx(1e-3, abs=2e-4)
     assert float(cells[6]) == pytest.approx(8 * 32 / 0.96 * (1 - found.report.lost / 4000), abs=1)
 
 
