@@ -42,7 +42,10 @@ def _flat(node: Any, prefix: str) -> list[tuple[str, object]]:
     for field in fields(node):
         value = getattr(node, field.name)
         name = f"{prefix}{field.name}"
-        flat += _flat(value, f"{name}.") if is_dataclass(value) else [(name, value)]
+        if is_dataclass(value):
+            flat += _flat(value, f"{name}.")
+        elif value is not None or "Config" not in str(field.type):  # a part that is not there has no value
+            flat.append((name, value))
     return flat
 
 

@@ -97,6 +97,12 @@ def test_drift_dwells_and_goes_to_its_neighbours() -> None:
         assert abs(mine.mean() - mean_s) < 3 * mean_s / math.sqrt(len(mine)) + step_s
 
 
+def test_an_end_is_left_half_as_fast_as_an_inner_level() -> None:
+    drift = Drift(DriftConfig(LEVELS_DB, dwell_s=10.0), np.random.default_rng(0))
+    left = [1 - drift.probabilities(level, 1e-3)[level] for level in range(4)]
+    np.testing.assert_allclose(left, [0.5e-4, 1e-4, 1e-4, 0.5e-4], rtol=1e-3)
+
+
 def test_one_level_is_no_drift() -> None:
     drift = Drift(DriftConfig((-2.5,), dwell_s=1.0), np.random.default_rng(9))
     assert {drift.level_db(float(k)) for k in range(20)} == {-2.5}

@@ -252,7 +252,7 @@ def test_two_directions_share_a_half_duplex_medium() -> None:
 
 
 def test_two_directions_have_chances_of_their_own() -> None:
-    config = ChannelConfig(loss_rate=0.5, turn_round_s=0.0)
+    config = ChannelConfig(loss_rate=0.5)
     there, back = two_way(config, seed=1)
     alone = Simulator(config, seed=1)
     heard = [[bool(one.offer(float(k), b"x")) for k in range(100)] for one in (there, back, alone)]
