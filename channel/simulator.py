@@ -48,8 +48,8 @@ class ChannelConfig:
     reception: ReceptionConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.bit_rate_bps is not None and not (math.isfinite(self.bit_rate_bps) and self.bit_rate_bps > 0.0):
-            raise ValueError(f"bit_rate_bps is {self.bit_rate_bps}; give bits per second above 0, or None for no limit")
+        if self.bit_rate_bps is not None:  # at less than 1 bps a packet would outlast the states of the link by far
+            at_least(1.0, "bits per second, or None for no limit", bit_rate_bps=self.bit_rate_bps)
         for name in ("delay_s", "jitter_s", "mean_burst_s", "queue_s", "preamble_s", "delay_swing_s"):
             at_least(0.0, "seconds", **{name: getattr(self, name)})
         if self.turn_round_s is not None:

@@ -120,7 +120,7 @@ def read_trace(path: str | Path) -> Trace:
         OSError: the file cannot be read.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # a spreadsheet may put a byte order mark first
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text; give a CSV with the columns {HEADER}") from None
     return parse_trace(lines, str(path))

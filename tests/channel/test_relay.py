@@ -185,7 +185,7 @@ def test_an_endpoint_in_use_is_one_line_and_exit_code_5(capsys: pytest.CaptureFi
     [
         (["--preset", "moon"], "unknown preset 'moon'; choose one of clean"),
         (["--loss", "2"], "loss_rate is 2.0; give a share"),
-        (["--bit-rate", "-5"], "bits per second above 0"),
+        (["--bit-rate", "-5"], "give bits per second, or None for no limit, 1 or more"),
         (["--seed", "-1"], "--seed is -1; give 0 or more"),
         (["--speed", "0"], "no number from 0.01 to 1000"),
         (["--idle-exit-s", "-1"], "no number from 0 to"),

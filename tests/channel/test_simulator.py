@@ -144,9 +144,9 @@ def test_changing_one_impairment_leaves_the_losses_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "cure"),
     [
-        ("bit_rate_bps", 0.0, "above 0"),
-        ("bit_rate_bps", -1.0, "above 0"),
-        ("bit_rate_bps", math.nan, "above 0"),
+        ("bit_rate_bps", 0.0, "1 or more"),
+        ("bit_rate_bps", -1.0, "1 or more"),
+        ("bit_rate_bps", math.nan, "1 or more"),
         ("delay_s", -0.1, "0 or more"),
         ("jitter_s", math.inf, "0 or more"),
         ("mean_burst_s", math.nan, "0 or more"),

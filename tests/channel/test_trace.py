@@ -101,6 +101,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         read_trace(tmp_path / "x.csv")
 
 
+def test_what_a_spreadsheet_writes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbftime_s,lost,bit_errors,extra_delay_s\r\n0,0,1,0.5\r\n")
+    assert read_trace(tmp_path / "x.csv") == Trace((TraceRow(0.0, False, 1, 0.5),))
+
+
 def test_nothing_is_written_of_rows_out_of_order(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sort the packets"):
         write_trace(tmp_path / "x.csv", ROWS[::-1])
