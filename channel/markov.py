@@ -75,7 +75,7 @@ class OutageConfig:
 
 
 class Outages:
-    """What an outage covers in part is lost: of packets of T seconds a share 1 - e^(-T / every) every / (every + mean)."""
+    """What an outage covers in part is lost: of packets of T seconds a share 1 - every / (every + mean) e^(-T / every)."""
 
     def __init__(self, config: OutageConfig, rng: np.random.Generator) -> None:
         self._chain = TwoState(config.mean_s / (config.every_s + config.mean_s), config.mean_s, rng)
