@@ -13,27 +13,86 @@ import math
 
 import numpy as np
 
+from channel.markov import TwoState
+
 JITTER_CUT = 4.0  # an exponential delay is cut at this many scales: a packet is late, it does not arrive next week
+
+
+class HalfDuplex:
+    """One medium for two directions: who wants to answer waits until the other's last bit has come and turns round first."""
+
+    def __init__(self, delay_s: float, turn_round_s: float) -> None:
+        """`delay_s` of propagation, `turn_round_s` from the end of receiving to the beginning of sending."""
+        self._pause_s = delay_s + turn_round_s
+        self._side: int | None = None
+        self._until_s = -math.inf
+
+    def free_s(self, side: int, now_s: float) -> float:
+        """When `side`, 0 or 1, may begin to send at the earliest."""
+        return now_s if self._side in (None, side) else max(now_s, self._until_s + self._pause_s)
+
+    def occupy(self, side: int, until_s: float) -> None:
+        """`side` sends until `until_s`."""
+        self._side = side
+        self._until_s = until_s
 
 
 class Serializer:
     """The transmitter: one packet after another at a fixed bit rate, behind a queue that is bounded in time."""
 
-    def __init__(self, bit_rate_bps: float | None, queue_s: float) -> None:
-        """`bit_rate_bps` None sends at once; a packet that would wait longer than `queue_s` is dropped."""
+    def __init__(
+        self,
+        bit_rate_bps: float | None,
+        queue_s: float,
+        frame_bytes: int = 1,
+        preamble_s: float = 0.0,
+        medium: HalfDuplex | None = None,
+        side: int = 0,
+    ) -> None:
+        """`bit_rate_bps` None sends at once; a packet that would wait longer than `queue_s` is dropped.
+
+        Every packet begins with a preamble of `preamble_s` and is filled up to whole frames of `frame_bytes`. `medium` is
+        shared with the transmitter of the other direction, which has the other `side`.
+        """
         self._bit_rate_bps = bit_rate_bps
         self._queue_s = queue_s
+        self._frame_bytes = frame_bytes
+        self._preamble_s = preamble_s
+        self._medium = medium
+        self._side = side
         self._free_s = -math.inf  # when the last bit of the packets so far has left
+
+    def air_s(self, size_bytes: int) -> float:
+        """How long a packet occupies the transmitter."""
+        frames = -(-size_bytes // self._frame_bytes)
+        coded_s = 0.0 if self._bit_rate_bps is None else 8 * frames * self._frame_bytes / self._bit_rate_bps
+        return self._preamble_s + coded_s
 
     def send(self, now_s: float, size_bytes: int) -> tuple[float, float] | None:
         """(when the first bit leaves, when the last bit has left) in seconds, or None for a packet the full queue drops."""
-        if self._bit_rate_bps is None:
-            return now_s, now_s
         start_s = max(now_s, self._free_s)
+        if self._medium is not None:
+            start_s = self._medium.free_s(self._side, start_s)
         if start_s - now_s > self._queue_s:
             return None
-        self._free_s = start_s + 8 * size_bytes / self._bit_rate_bps
+        self._free_s = start_s + self.air_s(size_bytes)
+        if self._medium is not None:
+            self._medium.occupy(self._side, self._free_s)
         return start_s, self._free_s
+
+
+class Motion:
+    """Ends that come and go: the delay swings, and with it the time between packets, which is the Doppler effect."""
+
+    def __init__(self, swing_s: float, period_s: float, rng: np.random.Generator) -> None:
+        """The delay changes by `swing_s` to both sides in a sine of `period_s`; its phase is random."""
+        self._swing_s = swing_s
+        self._turn = 2.0 * math.pi / period_s
+        self._phase = 2.0 * math.pi * rng.random()
+
+    def extra_s(self, sent_s: float) -> float:
+        """What to add to the mean delay of a bit that leaves at `sent_s`; may be negative."""
+        return self._swing_s * math.sin(self._turn * sent_s + self._phase) if self._swing_s else 0.0
 
 
 class BurstLoss:
@@ -43,31 +102,20 @@ class BurstLoss:
     stationary distribution, so the expected share of lost packets is exactly `loss_rate` for any packet length and
     spacing, and a bad period lasts `mean_burst_s` seconds on average. `mean_burst_s` 0 is the limit of independent losses.
 
-    With L the loss rate and B the mean burst, the chain leaves the bad state at the rate 1/B and the good state at
-    L / (B (1 - L)); it forgets its state with the time constant B (1 - L). Parametrised by what a user can measure,
-    after E. N. Gilbert, BSTJ 39 (1960), and E. O. Elliott, BSTJ 42 (1963); in time and not per packet, as in the
-    two-state satellite channel of Lutz et al., IEEE Trans. Veh. Technol. 40 (1991).
+    Parametrised by what a user can measure, after E. N. Gilbert, BSTJ 39 (1960), and E. O. Elliott, BSTJ 42 (1963); in
+    time and not per packet, as in the two-state satellite channel of Lutz et al., IEEE Trans. Veh. Technol. 40 (1991).
     """
 
     def __init__(self, loss_rate: float, mean_burst_s: float, rng: np.random.Generator) -> None:
-        self._loss_rate = loss_rate
-        self._memory_s = mean_burst_s * (1.0 - loss_rate)
-        self._rng = rng
-        self._bad: bool | None = None
-        self._at_s = 0.0
+        self._chain = TwoState(loss_rate, mean_burst_s, rng)
 
     def is_lost(self, start_s: float) -> bool:
         """Whether a packet that starts at `start_s` is lost."""
-        known = self._bad
-        probability = self._loss_rate if known is None else self.bad_probability(known, start_s - self._at_s)
-        self._at_s = start_s
-        self._bad = bool(self._rng.random() < probability)
-        return self._bad
+        return self._chain.at(start_s)
 
     def bad_probability(self, was_bad: bool, elapsed_s: float) -> float:
         """Probability that the link is bad `elapsed_s` seconds after it was seen bad or good."""
-        kept = math.exp(-elapsed_s / self._memory_s) if self._memory_s > 0.0 else 0.0
-        return self._loss_rate + (float(was_bad) - self._loss_rate) * kept
+        return self._chain.bad_probability(was_bad, elapsed_s)
 
 
 class BitErrors:

@@ -5,106 +5,16 @@ config = preset("satellite-geo").config
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from channel.acoustic import ACOUSTIC
+from channel.named import Preset
+from channel.satellite import SATELLITE
+from channel.shortwave import SHORTWAVE
 from channel.simulator import ChannelConfig
 
-ILLUSTRATIVE = "illustrative"
-GEO_DELAY = "geostationary hop, 240-270 ms one way"
+__all__ = ["PRESETS", "Preset", "describe", "preset", "preset_table"]
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A named link; `sources` says for every field of `config` that differs from a perfect link where its value is from."""
-
-    name: str
-    summary: str
-    config: ChannelConfig
-    sources: dict[str, str]
-
-
-_PRESETS = (
-    Preset("clean", "a perfect link: no limit, no delay, no loss", ChannelConfig(), {}),
-    Preset(
-        "satellite-geo",
-        "geostationary satellite, fixed terminal in clear view, short fades",
-        ChannelConfig(bit_rate_bps=1200, delay_s=0.25, jitter_s=0.02, loss_rate=0.03, mean_burst_s=0.5, ber=1e-4),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": ILLUSTRATIVE,
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-    Preset(
-        "satellite-leo",
-        "low orbit constellation such as Iridium, handheld terminal, handover jitter",
-        ChannelConfig(bit_rate_bps=2400, delay_s=0.16, jitter_s=0.04, loss_rate=0.05, mean_burst_s=0.8, ber=1e-4),
-        {
-            "bit_rate_bps": "Iridium voice channel, 2.4 kbps",
-            "delay_s": "Iridium voice path, about 160 ms in total",
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": ILLUSTRATIVE,
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-    Preset(
-        "satellite-maritime",
-        "geostationary satellite from a rolling ship, long shadowing by mast and swell",
-        ChannelConfig(bit_rate_bps=600, delay_s=0.25, jitter_s=0.05, loss_rate=0.08, mean_burst_s=1.5, ber=5e-4),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": ILLUSTRATIVE,
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-    Preset(
-        "satellite-suburban",
-        "geostationary satellite from a car at 50 km/h among houses and trees",
-        ChannelConfig(bit_rate_bps=1200, delay_s=0.25, jitter_s=0.02, loss_rate=0.25, mean_burst_s=0.72, ber=1e-4),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": "ns-3 THz-NTN suburban, 30 m good and 10 m bad: 10 / (30 + 10)",
-            "mean_burst_s": "ns-3 THz-NTN suburban, 10 m bad at 13.9 m/s",
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-    Preset(
-        "acoustic",
-        "underwater acoustic modem over 1.5 km",
-        ChannelConfig(bit_rate_bps=400, delay_s=1.0, jitter_s=0.02, loss_rate=0.044, mean_burst_s=2.0, ber=1e-3),
-        {
-            "bit_rate_bps": "Sonardyne Modem 6, TS2",
-            "delay_s": "1.5 km at 1500 m/s",
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": "block error floor of the JANUS waveform on a 3-tap Rician channel",
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-    Preset(
-        "hf",
-        "short-wave radio, robust data mode, slow fading",
-        ChannelConfig(bit_rate_bps=700, delay_s=0.16, jitter_s=0.0, loss_rate=0.1, mean_burst_s=1.0, ber=2e-3),
-        {
-            "bit_rate_bps": "FreeDV 700D",
-            "delay_s": "FreeDV 700D modem frame, 160 ms",
-            "loss_rate": ILLUSTRATIVE,
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
-    ),
-)
-
-PRESETS: dict[str, Preset] = {one.name: one for one in _PRESETS}
+_CLEAN = Preset("clean", "a perfect link: no limit, no delay, no loss", ChannelConfig(), {})
+PRESETS: dict[str, Preset] = {one.name: one for one in (_CLEAN, *SATELLITE, *ACOUSTIC, *SHORTWAVE)}
 
 
 def preset(name: str) -> Preset:
@@ -119,14 +29,36 @@ def preset(name: str) -> Preset:
         raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}") from None
 
 
+def describe(config: ChannelConfig) -> str:
+    """What makes a link lose and damage packets, in one line."""
+    parts = []
+    if config.loss_rate:
+        parts.append(f"loss {config.loss_rate:g} in bursts of {config.mean_burst_s:g} s")
+    if config.ber:
+        parts.append(f"ber {config.ber:g}")
+    if reception := config.reception:
+        parts.append(f"{reception.modulation} at {reception.snr_db:g} dB")
+        if fading := reception.fading:
+            kind = "Rayleigh" if fading.k_db is None else f"Rician {fading.k_db:g} dB"
+            parts.append(f"{kind} {fading.doppler_hz:g} Hz")
+        if shadow := reception.shadowing:
+            parts.append(f"{shadow.good_s:g} s clear, {shadow.bad_s:g} s shadow")
+        if drift := reception.drift:
+            parts.append(f"drift {min(drift.levels_db):g} to {max(drift.levels_db):g} dB")
+    if config.outage:
+        parts.append(f"outages of {config.outage.mean_s:g} s every {config.outage.every_s:g} s")
+    if config.frame_bytes > 1:
+        parts.append(f"frames of {config.frame_bytes} bytes")
+    if config.turn_round_s is not None:
+        parts.append("half duplex")
+    return ", ".join(parts) or "-"
+
+
 def preset_table() -> str:
     """All presets as lines of text with a header, for a terminal."""
-    lines = [f"{'preset':<20}{'bps':>6}{'delay s':>9}{'jitter s':>10}{'loss':>7}{'burst s':>9}{'ber':>8}  link"]
+    lines = [f"{'preset':<22}{'bps':>6}{'delay s':>9}{'jitter s':>10}  link; what it does"]
     for one in PRESETS.values():
         config = one.config
         rate = "-" if config.bit_rate_bps is None else f"{config.bit_rate_bps:g}"
-        lines.append(
-            f"{one.name:<20}{rate:>6}{config.delay_s:>9g}{config.jitter_s:>10g}"
-            f"{config.loss_rate:>7g}{config.mean_burst_s:>9g}{config.ber:>8g}  {one.summary}"
-        )
+        lines.append(f"{one.name:<22}{rate:>6}{config.delay_s:>9g}{config.jitter_s:>10g}  {one.summary}; {describe(config)}")
     return "\n".join(lines)

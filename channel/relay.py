@@ -8,6 +8,11 @@ In a pipe of packets of one size, in virtual time and as fast as possible:
 
     clari-tx --in a.wav --out - --profile narrow \
         | clari-channel --in - --out - --packet-bytes 32 --packet-s 0.96 --preset hf | clari-rx --in - --out b.wav
+
+Both directions of one half-duplex link, each with its own pair of endpoints:
+
+    clari-channel --preset acoustic-400 --bind tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556 \
+        --return-bind tcp://127.0.0.1:5557 --return-connect tcp://127.0.0.1:5558
 """
 
 from __future__ import annotations
@@ -18,16 +23,19 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import BinaryIO
 
+from channel.named import acoustic_delay_s
 from channel.presets import preset, preset_table
-from channel.simulator import ChannelConfig, Simulator
+from channel.pump import relay_sockets, relay_stream
+from channel.simulator import ChannelConfig, Simulator, two_way
+from channel.trace import Trace, read_trace
 from channel.transit import Transit
 from stream.clock import Clock
-from stream.errors import FileError, LinkError, UsageError, run_command
-from stream.link import LARGEST_PACKET_BYTES, PacketFile, ZmqLink, open_packets
+from stream.errors import FileError, UsageError, run_command
+from stream.link import LARGEST_PACKET_BYTES, PacketFile, PacketSink, ZmqLink, open_packets
 from stream.options import SPEED, check_writable, command_parser, number, write_json
 
 NAME = "clari-channel"
@@ -35,61 +43,29 @@ DESCRIPTION = """Simulate a narrow, bad link between clari-tx and clari-rx. SIGI
 
 examples:
   clari-channel --bind tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556 --preset satellite-geo --seed 1
-  clari-channel --in air.bin --out heard.bin --packet-bytes 26 --packet-s 0.64 --loss 0.1"""
+  clari-channel --in air.bin --out heard.bin --packet-bytes 26 --packet-s 0.64 --loss 0.1
+  clari-channel --trace sea.csv --delay-s 1.0"""
 REPORT_SCHEMA_VERSION = 1
 BIND = "tcp://127.0.0.1:5555"
 CONNECT = "tcp://127.0.0.1:5556"
-LONGEST_POLL_S = 1.0
 DRAIN_S = 1.0  # at the end, for the receiver to take what has arrived
 
 
-def relay_sockets(transit: Transit, source: ZmqLink, clock: Clock, idle_exit_s: float) -> None:
-    """Relay until `idle_exit_s` seconds of the clock pass without a packet in or out, once one came; for ever if 0."""
-    active_s = math.inf
-    while True:
-        now_s = clock.now_s()
-        if transit.forward(now_s):
-            active_s = now_s
-        until_s = transit.next_s if transit.in_flight else active_s + (idle_exit_s or math.inf)
-        packet = source.receive(min((until_s - now_s) / clock.speed, LONGEST_POLL_S))
-        now_s = clock.now_s()
-        if packet is not None:
-            active_s = now_s
-            transit.accept(now_s, packet)
-        elif idle_exit_s > 0 and not transit.in_flight and now_s - active_s >= idle_exit_s:
-            return
-
-
-def relay_stream(transit: Transit, source: BinaryIO, packet_bytes: int, packet_s: float) -> None:
-    """Relay packets that stand back to back in `source`; packet k is offered at k * `packet_s`.
-
-    Raises:
-        FileError: there is no packet at all.
-        LinkError: the last packet is incomplete; those before it have been relayed.
-    """
-    count = 0
-    while len(packet := source.read(packet_bytes)) == packet_bytes:
-        transit.accept(count * packet_s, packet)
-        count += 1
-        transit.forward(count * packet_s)  # no later packet can arrive before that
-    transit.forward(math.inf)
-    if packet:
-        raise LinkError(
-            f"the input ends after {len(packet)} of {packet_bytes} bytes; give --packet-bytes as the sender's profile has it"
-        )
-    if not count:
-        raise FileError("the input holds no packets; give what clari-tx --out wrote")
+Lane = tuple[Simulator, Transit, PacketSink]  # one direction and where it leads
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_parser(NAME, DESCRIPTION)
-    parser.add_argument("--preset", default="clean", help="named link")
+    named = parser.add_mutually_exclusive_group()
+    named.add_argument("--preset", default="clean", help="named link")
+    named.add_argument("--trace", metavar="FILE", help="recorded link: losses, bit errors and delays of a CSV, over and over")
     parser.add_argument("--list-presets", action="store_true", help="print the named links and exit")
     parser.add_argument("--seed", type=int, default=0, help="the same seed and the same packets give the same damage")
-    link = parser.add_argument_group("link", "each replaces one value of the preset")
+    link = parser.add_argument_group("link", "each replaces one value of the preset; fading and outages stay")
     link.add_argument("--bit-rate", type=float, metavar="BPS", help="bit rate; 0: no limit")
     link.add_argument("--delay-s", type=float, metavar="S", help="propagation delay")
+    link.add_argument("--range-m", type=float, metavar="M", help="instead of --delay-s: metres of sea, at 1500 m/s")
     link.add_argument("--jitter-s", type=float, metavar="S", help="mean extra delay")
     link.add_argument("--loss", type=float, metavar="SHARE", help="share of packets lost, 0 to 1")
     link.add_argument("--burst-s", type=float, metavar="S", help="mean duration of a bad period; 0: independent losses")
@@ -98,6 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument("--bind", metavar="ENDPOINT", help=f"where clari-tx connects to (default: {BIND})")
     sockets.add_argument("--connect", metavar="ENDPOINT", help=f"where clari-rx is bound (default: {CONNECT})")
+    sockets.add_argument("--return-bind", metavar="ENDPOINT", help="of the other direction, which shares the link")
+    sockets.add_argument("--return-connect", metavar="ENDPOINT", help="of the other direction")
     sockets.add_argument("--speed", type=SPEED, default=1.0, help="clock factor; give all processes the same")
     sockets.add_argument(
         "--idle-exit-s", type=number(0, 1e9), default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
@@ -118,7 +96,8 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
     Raises:
         UsageError: no such preset, or a value out of range.
     """
-    named = {"delay_s": args.delay_s, "jitter_s": args.jitter_s, "loss_rate": args.loss, "mean_burst_s": args.burst_s}
+    delay_s = args.delay_s if args.range_m is None else acoustic_delay_s(args.range_m)
+    named = {"delay_s": delay_s, "jitter_s": args.jitter_s, "loss_rate": args.loss, "mean_burst_s": args.burst_s}
     named |= {"ber": args.ber, "duplicate_rate": args.duplicate}
     try:
         config = replace(preset(args.preset).config, **{name: value for name, value in named.items() if value is not None})
@@ -127,17 +106,33 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
         raise UsageError(str(error)) from None
 
 
+def recorded(args: argparse.Namespace) -> Trace | None:
+    """The trace to replay, if one was named.
+
+    Raises:
+        FileError: it is no trace.
+    """
+    try:
+        return read_trace(args.trace) if args.trace else None
+    except ValueError as error:
+        raise FileError(str(error)) from None
+
+
 def check_usage(args: argparse.Namespace) -> None:
     """Raise UsageError for options that are out of range or do not fit together."""
     check_writable(args.report)
     if args.seed < 0:
         raise UsageError(f"--seed is {args.seed}; give 0 or more")
+    if args.range_m is not None and args.delay_s is not None:
+        raise UsageError("--range-m and --delay-s both tell the delay; give one")
+    if (args.return_bind is None) != (args.return_connect is None):
+        raise UsageError("the other direction needs both --return-bind and --return-connect")
     pipe = (args.source, args.sink, args.packet_bytes, args.packet_s)
     if all(option is None for option in pipe):
         return
     if any(option is None for option in pipe):
         raise UsageError("a pipe needs all of --in, --out, --packet-bytes and --packet-s")
-    if args.bind or args.connect:
+    if args.bind or args.connect or args.return_bind:
         raise UsageError("--bind and --connect are for sockets, --in and --out for a pipe; give one pair")
     if not 1 <= args.packet_bytes <= LARGEST_PACKET_BYTES:
         raise UsageError(f"--packet-bytes is {args.packet_bytes}; give 1 to {LARGEST_PACKET_BYTES}")
@@ -147,17 +142,22 @@ def check_usage(args: argparse.Namespace) -> None:
         raise UsageError("--out and --report cannot both be stdout; give one a file")
 
 
-def report_fields(args: argparse.Namespace, config: ChannelConfig, simulator: Simulator, transit: Transit) -> dict[str, object]:
+def report_fields(args: argparse.Namespace, config: ChannelConfig, lanes: list[Lane]) -> dict[str, object]:
     """What --report writes."""
-    return {
+    first, *others = lanes
+    fields: dict[str, object] = {
         "schema_version": REPORT_SCHEMA_VERSION,
-        "preset": args.preset,
+        "preset": None if args.trace else args.preset,
+        "trace": args.trace,
         "seed": args.seed,
         "config": asdict(config),
-        "packets": asdict(simulator.report()),
-        "refused": transit.refused,
-        "in_flight": transit.in_flight,
+        "packets": asdict(first[0].report()),
+        "refused": first[1].refused,
+        "in_flight": first[1].in_flight,
     }
+    if others:
+        fields["return_packets"] = asdict(others[0][0].report())
+    return fields
 
 
 def summary(simulator: Simulator, transit: Transit) -> str:
@@ -174,22 +174,30 @@ def run_channel(args: argparse.Namespace) -> int:
     """Build the link, relay until the end or a signal, tell what happened."""
     check_usage(args)
     config = channel_config(args)
-    simulator = Simulator(config, args.seed)
-    with (
-        _open_source(args) as source,
-        closing(PacketFile(args.sink, args.force) if args.sink else ZmqLink.sender(args.connect or CONNECT)) as sink,
-    ):
-        transit = Transit(simulator, sink.send)
+    there, back = two_way(config, args.seed, recorded(args))
+    with ExitStack() as stack:
+        source = stack.enter_context(_open_source(args))
+        sink = stack.enter_context(
+            closing(PacketFile(args.sink, args.force) if args.sink else ZmqLink.sender(args.connect or CONNECT))
+        )
+        lanes: list[Lane] = [(there, Transit(there, sink.send), sink)]
+        sources = [source]
+        if args.return_bind:
+            sources.append(stack.enter_context(ZmqLink.receiver(args.return_bind)))
+            answer = stack.enter_context(ZmqLink.sender(args.return_connect))
+            lanes.append((back, Transit(back, answer.send), answer))
         try:
             if isinstance(source, ZmqLink):
-                relay_sockets(transit, source, Clock(args.speed), args.idle_exit_s)
+                pairs = [(transit, each) for (_, transit, _), each in zip(lanes, sources, strict=True) if isinstance(each, ZmqLink)]
+                relay_sockets(pairs, Clock(args.speed), args.idle_exit_s)
             else:
-                relay_stream(transit, source, args.packet_bytes, args.packet_s)
+                relay_stream(lanes[0][1], source, args.packet_bytes, args.packet_s)
         except KeyboardInterrupt:
             pass  # the normal end of a process that would run for ever
-        transit.refused += sink.drain(DRAIN_S)
-        print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
-        write_json(args.report, report_fields(args, config, simulator, transit))
+        for simulator, transit, out in lanes:
+            transit.refused += out.drain(DRAIN_S)
+            print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
+        write_json(args.report, report_fields(args, config, lanes))
     return 0
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from channel.impairments import BitErrors, BurstLoss, Duplication, Jitter, Serializer
+from channel.impairments import BitErrors, BurstLoss, Duplication, HalfDuplex, Jitter, Motion, Serializer
 
 
 def lost_pattern(loss_rate: float, mean_burst_s: float, step_s: float, count: int, seed: int = 7) -> np.ndarray:
@@ -133,3 +133,38 @@ def test_duplication_has_its_rate() -> None:
     copies = np.array([duplication.copies() for _ in range(10_000)])
     assert set(copies) == {1, 2}
     assert abs((copies == 2).mean() - 0.2) < 3 * math.sqrt(0.2 * 0.8 / len(copies))
+
+
+def test_packets_are_filled_up_to_whole_frames_behind_a_preamble() -> None:
+    serializer = Serializer(bit_rate_bps=512.0, queue_s=10.0, frame_bytes=32, preamble_s=0.25)
+    assert [serializer.air_s(size) for size in (0, 1, 32, 33)] == [0.25, 0.75, 0.75, 1.25]
+    assert serializer.send(1.0, 33) == (1.0, 2.25)
+    assert serializer.send(1.0, 5) == (2.25, 3.0)
+
+
+def test_half_duplex_turns_round_and_waits_for_what_is_under_way() -> None:
+    medium = HalfDuplex(delay_s=2.0, turn_round_s=0.5)
+    here, there = (Serializer(80.0, 10.0, medium=medium, side=side) for side in (0, 1))
+    assert here.send(0.0, 10) == (0.0, 1.0)
+    assert here.send(0.0, 10) == (1.0, 2.0)  # one's own packets follow each other at once
+    assert there.send(0.5, 10) == (4.5, 5.5)  # last bit at 2.0, there at 4.0, turned round at 4.5
+    assert here.send(5.0, 10) == (8.0, 9.0)
+    assert there.send(20.0, 10) == (20.0, 21.0)  # long free
+
+
+def test_a_medium_that_stays_busy_drops_from_the_queue() -> None:
+    medium = HalfDuplex(delay_s=2.0, turn_round_s=0.5)
+    here, there = (Serializer(80.0, 3.0, medium=medium, side=side) for side in (0, 1))
+    assert here.send(0.0, 10) == (0.0, 1.0)
+    assert there.send(0.0, 10) is None
+    assert there.send(0.5, 10) == (3.5, 4.5)
+
+
+def test_motion_swings_to_both_sides_and_back() -> None:
+    motion = Motion(swing_s=0.03, period_s=100.0, rng=np.random.default_rng(1))
+    extra_s = np.array([motion.extra_s(0.5 * k) for k in range(400)])
+    assert extra_s.max() == pytest.approx(0.03, rel=1e-3)
+    assert extra_s.min() == pytest.approx(-0.03, rel=1e-3)
+    np.testing.assert_allclose(extra_s[:200], extra_s[200:], atol=1e-12)
+    assert np.abs(np.diff(extra_s)).max() / 0.5 == pytest.approx(2 * math.pi * 0.03 / 100, rel=1e-3)  # the Doppler factor
+    assert Motion(0.0, 1.0, np.random.default_rng(1)).extra_s(3.0) == 0.0

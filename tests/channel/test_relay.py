@@ -16,8 +16,10 @@ from types import SimpleNamespace
 import pytest
 
 from channel.presets import PRESETS, preset
-from channel.relay import main, relay_stream
+from channel.pump import relay_stream
+from channel.relay import main
 from channel.simulator import ChannelConfig, Simulator
+from channel.trace import TraceRow, write_trace
 from channel.transit import Transit
 from stream.link import ZmqLink
 
@@ -183,7 +185,7 @@ def test_an_endpoint_in_use_is_one_line_and_exit_code_5(capsys: pytest.CaptureFi
     [
         (["--preset", "moon"], "unknown preset 'moon'; choose one of clean"),
         (["--loss", "2"], "loss_rate is 2.0; give a share"),
-        (["--bit-rate", "-5"], "bits per second above 0"),
+        (["--bit-rate", "-5"], "give bits per second, or None for no limit, 1 or more"),
         (["--seed", "-1"], "--seed is -1; give 0 or more"),
         (["--speed", "0"], "no number from 0.01 to 1000"),
         (["--idle-exit-s", "-1"], "no number from 0 to"),
@@ -192,6 +194,11 @@ def test_an_endpoint_in_use_is_one_line_and_exit_code_5(capsys: pytest.CaptureFi
         (["--in", "x", "--out", "y", "--packet-bytes", "0", "--packet-s", "1"], "give 1 to"),
         (["--in", "x", "--out", "y", "--packet-bytes", "33", "--packet-s", "nan"], "give seconds above 0"),
         (["--in", "x", "--out", "-", "--packet-bytes", "33", "--packet-s", "1", "--report", "-"], "cannot both be stdout"),
+        (["--preset", "hf", "--trace", "x"], "not allowed with argument"),
+        (["--range-m", "-1500"], "delay_s is -1.0; give seconds, 0 or more"),
+        (["--range-m", "1500", "--delay-s", "1"], "--range-m and --delay-s both tell the delay; give one"),
+        (["--preset", "acoustic-400", "--delay-s", "0"], "give a longer delay or less swing"),
+        (["--return-bind", "tcp://127.0.0.1:1"], "needs both --return-bind and --return-connect"),
         (["--colour"], "unrecognized arguments: --colour; see clari-channel --help"),
     ],
 )
@@ -216,6 +223,62 @@ def test_a_bit_rate_of_0_lifts_the_limit_of_a_preset(tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)["config"]["bit_rate_bps"] is None
 
 
+def test_a_trace_is_replayed_packet_by_packet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = tmp_path / "sea.csv"
+    write_trace(trace, [TraceRow(0.96 * k, k % 3 == 1, 2 * (k % 3), 0.0) for k in range(30)], packet_bytes=33)
+    code, out = pipe(tmp_path, bytes(33 * 30), "--trace", str(trace), "--report", "-")
+    fields = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert [int.from_bytes(out[k : k + 33]).bit_count() for k in range(0, len(out), 33)] == [0, 4] * 10
+    assert (fields["trace"], fields["preset"], fields["packets"]["lost"]) == (str(trace), None, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "no such file"), ("time_s,lost,bit_errors,extra_delay_s\n0,2,0,0\n", "line 2: lost is '2'; give 0 or 1")],
+)
+def test_what_is_no_trace_is_one_line_and_exit_code_6(
+    text: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "x.csv").write_text(text)
+    assert main(["--trace", str(tmp_path / "x.csv")]) == 6
+    message = capsys.readouterr().err
+    assert words in message and message.count("\n") == 1
+
+
+def test_a_range_in_the_sea_is_a_delay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe(tmp_path, numbered(2), "--preset", "acoustic-400", "--range-m", "3000", "--report", "-")
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["config"]["delay_s"] == 2.0
+    assert fields["config"]["reception"]["fading"]["k_db"] == 6.0
+
+
+def test_both_directions_run_through_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    inlet, outlet, answer_inlet, answer_outlet = (free_endpoint() for _ in range(4))
+    options = ["--bind", inlet, "--connect", outlet, "--return-bind", answer_inlet, "--return-connect", answer_outlet]
+    options += ["--speed", "50", "--idle-exit-s", "15", "--delay-s", "1", "--report", "-"]
+    codes: list[int] = []
+    with (
+        ZmqLink.receiver(outlet) as there,
+        ZmqLink.receiver(answer_outlet) as back,
+        ZmqLink.sender(inlet) as here,
+        ZmqLink.sender(answer_inlet) as answering,
+    ):
+        relay = threading.Thread(target=lambda: codes.append(main(options)), daemon=True)
+        relay.start()
+        push(here, b"question")
+        assert there.receive(LONG_S) == b"question"
+        push(answering, b"answer", b"again")
+        assert [back.receive(LONG_S), back.receive(LONG_S)] == [b"answer", b"again"]
+        relay.join(LONG_S)
+    out, messages = capsys.readouterr()
+    fields = json.loads(out)
+    assert codes == [0]
+    assert (fields["packets"]["delivered"], fields["return_packets"]["delivered"]) == (1, 2)
+    assert messages.count("\n") == 2
+
+
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list-presets"]) == 0
     out = capsys.readouterr().out
@@ -224,7 +287,7 @@ def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_simulator_needs_numpy_alone_and_the_relay_no_torch() -> None:
     code = (
-        "import sys, channel.simulator, channel.presets, channel.transit\n"
+        "import sys, channel.simulator, channel.presets, channel.transit, channel.trace\n"
         "core = {'zmq', 'stream', 'codec', 'export', 'torch'} & set(sys.modules)\n"
         "import channel.relay\n"
         "print(core, {'codec', 'export', 'torch'} & set(sys.modules))"

@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from channel.simulator import ChannelConfig, ChannelReport, Simulator
+from channel.fading import FadingConfig
+from channel.markov import DriftConfig, OutageConfig
+from channel.presets import PRESETS
+from channel.reception import ReceptionConfig
+from channel.shadowing import ShadowingConfig
+from channel.simulator import ChannelConfig, ChannelReport, Simulator, two_way
+from channel.trace import Trace, TraceRow
 
 BAD = ChannelConfig(
     bit_rate_bps=400, delay_s=0.3, jitter_s=0.2, loss_rate=0.2, mean_burst_s=1.0, ber=2e-3, duplicate_rate=0.1, queue_s=2.0
+)
+
+
+SEA = ChannelConfig(
+    bit_rate_bps=400,
+    delay_s=1.0,
+    frame_bytes=32,
+    preamble_s=0.1,
+    turn_round_s=0.5,
+    delay_swing_s=0.03,
+    outage=OutageConfig(every_s=40.0, mean_s=2.0),
+    reception=ReceptionConfig(
+        "fsk",
+        14.0,
+        detection_db=3.0,
+        fading=FadingConfig(1.0, k_db=6.0),
+        shadowing=ShadowingConfig(good_s=5.0, bad_s=1.0, mean_db=-6.0, deviation_db=2.0, correlation_s=1.0),
+        drift=DriftConfig((-3.0, 0.0, 3.0), dwell_s=60.0),
+    ),
 )
 
 
@@ -117,9 +144,9 @@ def test_changing_one_impairment_leaves_the_losses_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "cure"),
     [
-        ("bit_rate_bps", 0.0, "above 0"),
-        ("bit_rate_bps", -1.0, "above 0"),
-        ("bit_rate_bps", math.nan, "above 0"),
+        ("bit_rate_bps", 0.0, "1 or more"),
+        ("bit_rate_bps", -1.0, "1 or more"),
+        ("bit_rate_bps", math.nan, "1 or more"),
         ("delay_s", -0.1, "0 or more"),
         ("jitter_s", math.inf, "0 or more"),
         ("mean_burst_s", math.nan, "0 or more"),
@@ -128,6 +155,12 @@ def test_changing_one_impairment_leaves_the_losses_as_they_were() -> None:
         ("loss_rate", math.nan, "between 0 and 1"),
         ("duplicate_rate", -0.1, "between 0 and 1"),
         ("ber", 0.6, "between 0 and 0.5"),
+        ("frame_bytes", 0, "1 to 65536"),
+        ("preamble_s", -1.0, "0 or more"),
+        ("turn_round_s", -1.0, "or None for full duplex, 0 or more"),
+        ("turn_round_s", math.nan, "0 or more"),
+        ("delay_period_s", 0.0, "above 0"),
+        ("delay_swing_s", 0.1, "give a longer delay or less swing"),
     ],
 )
 def test_nonsense_is_refused_with_its_range(field: str, value: float, cure: str) -> None:
@@ -147,3 +180,85 @@ def test_time_only_goes_forward(now_s: float) -> None:
     with pytest.raises(ValueError, match="in the order of their times"):
         simulator.offer(now_s, b"b")
     assert simulator.report().offered == 1
+
+
+def test_a_swing_faster_than_the_wave_is_refused() -> None:
+    with pytest.raises(ValueError, match="too fast; give less"):
+        ChannelConfig(delay_s=1.0, delay_swing_s=1.0, delay_period_s=6.0)
+
+
+@pytest.mark.parametrize("one", PRESETS.values(), ids=PRESETS)
+def test_no_preset_delivers_more_than_its_bit_rate(one) -> None:  # type: ignore[no-untyped-def]
+    rate = one.config.bit_rate_bps
+    config = replace(one.config, jitter_s=0.0, delay_swing_s=0.0)  # what changes the time between packets on the way
+    arrivals = run(config, seed=2, count=300, size=26, step_s=0.05)  # offers 4160 bps
+    assert rate is None or 0 < len(arrivals) < 300
+    for (former_s, _), (arrival_s, packet) in pairwise(arrivals):
+        assert rate is None or arrival_s - former_s >= 8 * len(packet) / rate - 1e-9
+
+
+@pytest.mark.parametrize("one", PRESETS.values(), ids=PRESETS)
+def test_the_same_seed_gives_the_same_bytes(one) -> None:  # type: ignore[no-untyped-def]
+    first, again, other = (run(one.config, seed, count=150, step_s=0.96) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other or one.name == "clean"
+
+
+def test_a_link_of_all_impairments_keeps_its_books() -> None:
+    simulator = Simulator(SEA, seed=3)
+    received = [one for k in range(600) for one in simulator.offer(0.96 * k, bytes(32))]
+    report = simulator.report()
+    assert report.offered == 600 == report.lost + report.delivered
+    assert min(report.lost, report.damaged) > 0
+    assert report.bit_errors == sum(int.from_bytes(packet).bit_count() for _, packet in received)
+    late_s = [arrival_s - 0.96 * round((arrival_s - 1.74) / 0.96) for arrival_s, _ in received]
+    assert max(late_s) - min(late_s) == pytest.approx(0.06, abs=0.01)  # the swing, to both sides
+    assert (max(late_s) + min(late_s)) / 2 == pytest.approx(1.74, abs=0.01)  # 0.1 + 0.64 + 1.0
+
+
+def test_a_day_leaves_no_more_state_than_a_minute() -> None:
+    simulator = Simulator(
+        replace(SEA, loss_rate=0.1, mean_burst_s=1.0, jitter_s=0.1), seed=4, trace=Trace((TraceRow(0, False, 1, 0.0),))
+    )
+    sizes = []
+    for hour in range(24):
+        for k in range(60):
+            simulator.offer(3600.0 * hour + 0.96 * k, bytes(32))
+        sizes.append(len(pickle.dumps(simulator)))
+    assert max(sizes) - sizes[0] < 100  # counters grow by digits
+    assert simulator.report().delivered > 0
+
+
+def test_a_pause_of_years_costs_nothing() -> None:
+    simulator = Simulator(SEA, seed=5)
+    arrivals = [simulator.offer(1e9 * k, bytes(32)) for k in range(50)]
+    assert sum(map(len, arrivals)) > 10
+
+
+def test_fading_does_not_touch_the_other_impairments() -> None:
+    plain = ChannelConfig(bit_rate_bps=400, loss_rate=0.3, mean_burst_s=1.0)
+    faded = replace(plain, reception=ReceptionConfig("fsk", 6.0, fading=FadingConfig(1.0)))
+    times = [[arrival_s for arrival_s, _ in run(config, 6)] for config in (plain, faded)]
+    assert times[0] == times[1]
+
+
+def test_two_directions_share_a_half_duplex_medium() -> None:
+    config = ChannelConfig(bit_rate_bps=80, delay_s=2.0, turn_round_s=0.5)
+    there, back = two_way(config, seed=1)
+    assert there.offer(0.0, bytes(10)) == [(3.0, bytes(10))]
+    assert back.offer(0.5, bytes(10)) == [(6.5, bytes(10))]
+    free = two_way(replace(config, turn_round_s=None), seed=1)
+    assert [one.offer(0.0, bytes(10))[0][0] for one in free] == [3.0, 3.0]
+
+
+def test_two_directions_have_chances_of_their_own() -> None:
+    config = ChannelConfig(loss_rate=0.5)
+    there, back = two_way(config, seed=1)
+    alone = Simulator(config, seed=1)
+    heard = [[bool(one.offer(float(k), b"x")) for k in range(100)] for one in (there, back, alone)]
+    assert heard[0] == heard[2] != heard[1]
+
+
+def test_air_time_is_what_the_transmitter_needs() -> None:
+    assert SEA.air_s(26) == SEA.air_s(32) == pytest.approx(0.74)
+    assert ChannelConfig().air_s(1000) == 0.0
