@@ -1,6 +1,6 @@
 """Forced alignment: when each phone of a transcript was spoken, found by the recogniser itself.
 
-    python -m codec.alignment --recognizer runs/recognizer --corpus runs/corpus-real
+    python -m codec.phone_times --recognizer runs/recognizer --corpus runs/corpus-real
 
 Synthetic speech comes with exact phone times, real speech does not. A recogniser that learned frames from the one and
 words from both aligns the other well enough to learn frames from it too, which teaches far more per hour of computing
@@ -96,7 +96,7 @@ def align_corpus(folder: Path, recognizer: Recognizer, mels: int) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.alignment", description="Find the phone times of real speech.")
+    parser = argparse.ArgumentParser(prog="python -m codec.phone_times", description="Find the phone times of real speech.")
     parser.add_argument("--recognizer", type=Path, required=True, help="run folder or weights file")
     parser.add_argument("--corpus", type=Path, required=True, help="packed corpus, whose index gains the phone times")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         mels = ModelConfig().mels
         print(f"{align_corpus(args.corpus, load_recognizer(args.recognizer, mels), mels)} recordings aligned")
     except (ConfigError, CorpusError, RunError, OSError) as error:
-        print(f"codec.alignment: {error}", file=sys.stderr)
+        print(f"codec.phone_times: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec import alignment
-from codec.alignment import FRAME_S, alignment_text, viterbi
+from codec import phone_times
+from codec.phone_times import FRAME_S, alignment_text, viterbi
 from codec.batches import timed_phones
 from codec.config import Config, RecognizerConfig
 from codec.corpus import PackedCorpus, pack
@@ -57,7 +57,7 @@ def test_a_corpus_gains_phone_times(corpus_manifest: Path, tmp_path: Path, capsy
     config = Config(recognizer=RecognizerConfig(width=8, blocks=1))
     save_weights(weights, Recognizer(config.recognizer, config.model.mels).state_dict(), config, "none")
     before = PackedCorpus(folder).entries
-    assert alignment.main(["--recognizer", str(weights), "--corpus", str(folder), "--threads", "1"]) == 0
+    assert phone_times.main(["--recognizer", str(weights), "--corpus", str(folder), "--threads", "1"]) == 0
     after = PackedCorpus(folder).entries
     timed = [entry for entry in after if entry.alignment]
     assert timed and f"{len(timed)} recordings aligned" in capsys.readouterr().out
@@ -70,5 +70,5 @@ def test_a_corpus_gains_phone_times(corpus_manifest: Path, tmp_path: Path, capsy
 
 
 def test_what_is_missing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert alignment.main(["--recognizer", str(tmp_path / "none"), "--corpus", str(tmp_path)]) == 1
+    assert phone_times.main(["--recognizer", str(tmp_path / "none"), "--corpus", str(tmp_path)]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
