@@ -160,7 +160,7 @@ def test_wrong_configurations_name_the_key(override: str, says: str) -> None:
 def test_published_configurations_load(path: Path) -> None:
     config = load_config(path)
     assert config.model == ModelConfig()  # every shipped part fits the same codec
-    assert config.train.task in ("recognizer", "codec", "vocoder")
+    assert config.train.task in ("recognizer", "codec", "vocoder", "rl")
 
 
 def test_the_rate_warms_up_and_decays() -> None:
