@@ -127,7 +127,7 @@ class RLConfig:
     entropy: float = 0.0  # weight of the policy's entropy, in nats per frame, as a bonus
     deviation_floor: float = 1e-4  # added to a group's standard deviation: smaller differences do not count in full
     credit: str = "frame"  # frame: each code frame answers for what is heard around it | utterance: all for the whole
-    credit_reach_s: float = 0.16  # frame credit: how much before and after a code frame it answers for
+    credit_reach_s: float = 0.08  # frame credit: how much before and after a code frame it answers for; about one phone
     reference: str = "transcript"  # what should be understood: transcript | heard, what the recogniser hears in the original
     trainable: str = "encoder"  # encoder | all: an ablation, whose decoder is another one afterwards
     vocoder: str = ""  # run folder or weights file of the vocoder, for rewards that need samples
@@ -136,7 +136,7 @@ class RLConfig:
     link_loss_rate: tuple[float, float] = (0.05, 0.2)  # of the packets, drawn per utterance
     link_burst_packets: float = 2.0  # mean length of a burst
     link_bit_error_rate: tuple[float, float] = (0.0, 0.0)  # of the bits that stay wrong in packets that arrive
-    validation_rounds: int = 4  # batches of the speakers set aside that every validation decodes
+    validation_rounds: int = 8  # batches of the speakers set aside that every validation decodes
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,20 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codec import policy, train
-from codec.batches import RECOGNIZER_FRAME_SAMPLES, set_aside
-from codec.config import CODE_DIMENSIONS, HOP_SAMPLES, SAMPLE_RATE_HZ, Config, ConfigError
-from codec.frontend import LOG_DEVIATION, LogMel
+from codec.config import CODE_DIMENSIONS, Config, ConfigError
+from codec.frontend import LOG_DEVIATION
+from codec.listener import Listener, needs_samples
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
-from codec.quantizer import codes_to_values, damage, quantize
-from codec.recognizer import greedy, recognizer_loss
-from codec.rewards import REWARDS, Decoded, Reference, timed_total, total
-from codec.rollouts import Spoken, Utterances, advantages, equal_groups, policy_loss, speech_frames, to_code_frames
+from codec.quantizer import quantize
+from codec.recognizer import recognizer_loss
+from codec.rewards import REWARDS
+from codec.rollouts import Spoken, Utterances, judge, policy_loss, speech_frames, validation_utterances
 from codec.tasks import Metrics, aligned, arrived
 from codec.team import ALONE, Team
-from codec.text import letters_to_text, text_to_letters
-from codec.vocoder import DELAY_SAMPLES, Vocoder
-from codec.weights import fill, load_recognizer, part, read_weights
+from codec.weights import fill, part, read_weights
 
 REPORTED = ("wer", "cer", "per")  # logged in every run, whatever it is rewarded for
 
@@ -65,11 +62,6 @@ def check(config: Config) -> None:
             raise ConfigError(message)
 
 
-def needs_samples(config: Config) -> bool:
-    """Whether a weighted reward listens to samples."""
-    return any(weight and REWARDS[name].samples for name, weight in config.reward.items() if name in REWARDS)
-
-
 @dataclass(frozen=True)
 class Rollouts:
     """Draws of one step. codes: [B, G, T, 8]; log_probability: [B, G, T] when drawn; advantage: [B, G, T]; metrics."""
@@ -86,117 +78,62 @@ class PolicyTask:
     def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
         check(config)
         self.config, self.device, self.team = config, device, team
-        self.frontend = LogMel(config.model.mels).to(device)
+        self.listener = Listener(config, device)
         self.model = MelCodec(config.model).to(device)
         initial = Path(config.train.initial)
         fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
         if config.rl.trainable == "encoder":
             self.model.decoder.requires_grad_(False)
         self.start = copy.deepcopy(self.model).eval().requires_grad_(False)  # the stage 1 codec, whatever is restored later
-        self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
-        self.vocoder: Vocoder | None = None
-        if needs_samples(config):
-            source = Path(config.rl.vocoder)
-            self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
-            fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
         self.utterances = Utterances(config, team=team)
-        aside = any(
-            set_aside(entry.speaker) for corpus in self.utterances.noisy.corpora for entry in corpus.entries if entry.phones
-        )
-        self.validation = Utterances(config, validation=True) if aside else None
+        self.validation = validation_utterances(config)
         self.before: Metrics = {}
         self.rollouts: Rollouts | None = None
-
-    @property
-    def delay_frames(self) -> int:
-        return self.config.model.look_ahead_frames
 
     def batch(self, step: int) -> Spoken:
         """Several updates on the same draws begin with the same utterances."""
         updates = self.config.rl.updates
         return dataclasses.replace(self.utterances.draw(step // updates, self.config.rl.link_share), step=step)
 
-    def _mels(self, batch: Spoken) -> tuple[Tensor, Tensor]:
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            heard, clean = (
-                self.frontend(samples, self.frontend.initial_state(len(samples)))[0]
-                for samples in (torch.from_numpy(each).float().to(self.device) for each in (batch.heard, batch.clean))
-            )
-        return heard, clean
-
-    def _reference(self, batch: Spoken, clean: Tensor) -> Reference:
-        phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(clean)[-1])
-        frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
-        phones, letters = batch.phones, batch.letters
-        if self.config.rl.reference == "heard":
-            phones = greedy(phone_scores.cpu(), frames)
-            letters = [text_to_letters(letters_to_text(heard)) for heard in greedy(letter_scores.cpu(), frames)]
-        samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.vocoder else None
-        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples)
-
-    def _decode(self, decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor) -> tuple[Decoded, Tensor]:
-        """What codes [B, G, T, 8] sound like after the link, and the clean log-mel [B, L, mels] beside it."""
-        rows, size = codes.shape[:2]
-        lost = torch.from_numpy(batch.lost).to(self.device).repeat_interleave(size, 0)
-        arriving = damage(codes, torch.from_numpy(batch.flips).to(self.device)[:, None])
-        mel, _ = decoder(codes_to_values(arriving).flatten(0, 1), lost, decoder.initial_state(rows * size))
-        mel, beside = aligned(mel, clean, self.delay_frames)
-        phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(mel)[-1])
-        samples = None
-        if self.vocoder is not None:
-            spoken, _ = self.vocoder(mel, self.vocoder.initial_state(len(mel)))
-            samples = F.pad(spoken[:, DELAY_SAMPLES:], (0, DELAY_SAMPLES)).unflatten(0, (rows, size))
-        frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
-        parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
-        return Decoded(*parts, frames, samples), beside
+    def draw(self, batch: Spoken, positions: Tensor) -> Tensor:
+        """G sequences of codes per utterance from the policy at positions [B, T, 8]: [B, G, T, 8]."""
+        rl = self.config.rl
+        uniform = torch.rand(batch.total, rl.group, positions.shape[1], CODE_DIMENSIONS)[self.team.rank :: self.team.size]
+        return policy.sample(positions.detach().unsqueeze(1), uniform.to(self.device), rl.temperature)
 
     @torch.no_grad()
     def roll(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Rollouts:
-        """Draw G sequences of codes per utterance, decode them, and compare them within their group."""
+        """Draw, listen, and compare the draws within their group."""
         rl = self.config.rl
-        frames = positions.shape[1]
-        uniform = torch.rand(batch.total, rl.group, frames, CODE_DIMENSIONS)[self.team.rank :: self.team.size]
-        around = positions.detach().unsqueeze(1)
-        codes = policy.sample(around, uniform.to(self.device), rl.temperature)
-        decoded, beside = self._decode(self.model.decoder, codes, batch, clean)
-        reference = self._reference(batch, beside)
-        speech = speech_frames(batch.samples, frames, self.delay_frames).to(self.device)
-        if rl.credit == "utterance":
-            rewards = total(self.config.reward, decoded, reference)
-            advantage = advantages(rewards, rl.deviation_floor).unsqueeze(2).expand(-1, -1, frames)
-            reward, equal = rewards.mean(), equal_groups(rewards).mean()
-        else:
-            reach = round(rl.credit_reach_s * SAMPLE_RATE_HZ / RECOGNIZER_FRAME_SAMPLES)
-            timed = timed_total(self.config.reward, decoded, reference)
-            rewards = to_code_frames(timed, frames, self.delay_frames, reach)
-            advantage = advantages(rewards, rl.deviation_floor)
-            spoken = reference.frames[:, None].to(self.device)
-            reward = (timed * (torch.arange(timed.shape[2], device=self.device) < spoken)[:, None]).sum(2).div(spoken).mean()
-            equal = (equal_groups(rewards) * speech).sum() / speech.sum()
-        metrics = {"reward": float(reward), "equal_groups": float(equal)}
-        for name in REPORTED:
-            metrics[name] = -float(REWARDS[name].whole(decoded, reference).mean())
-        drawn = policy.log_probability(around, codes, rl.temperature)
-        return Rollouts(codes, drawn, advantage, metrics)
+        codes = self.draw(batch, positions)
+        decoded, reference = self.listener.listen(self.model.decoder, codes, batch, clean)
+        judged = judge(rl, self.config.reward, decoded, reference, self.speech(batch), self.listener.delay_frames)
+        metrics = {"reward": judged.reward, "equal_groups": judged.equal}
+        metrics |= {name: -float(REWARDS[name].whole(decoded, reference).mean()) for name in REPORTED}
+        return Rollouts(codes, policy.log_probability(positions.unsqueeze(1), codes, rl.temperature), judged.advantage, metrics)
 
-    def _anchor(self, batch: Spoken, positions: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+    def speech(self, batch: Spoken) -> Tensor:
+        """1 for each code frame that carries speech, [B, T]."""
+        return speech_frames(batch.samples, batch.lost.shape[1], self.listener.delay_frames).to(self.device)
+
+    def anchor(self, batch: Spoken, positions: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
         """Mel distance per utterance [B] and the recogniser's stage 1 loss of what rounding sends over the same link."""
         lost = torch.from_numpy(batch.lost).to(self.device)
         _, values = quantize(positions, torch.from_numpy(batch.flips).to(self.device))
         decoded, _ = self.model.decoder(values, lost, self.model.decoder.initial_state(len(values)))
-        decoded, target = aligned(decoded, clean, self.delay_frames)
+        decoded, target = aligned(decoded, clean, self.listener.delay_frames)
         distance = (decoded - target).abs().mean((1, 2)) * LOG_DEVIATION
         if not self.config.loss.recognizer:
             return distance, distance.new_zeros(())
-        weight = arrived(lost, self.delay_frames, target.shape[1])
-        return distance, recognizer_loss(self.recognizer, decoded, target, weight, self.config.loss.posterior_kl)[0]
+        weight = arrived(lost, self.listener.delay_frames, target.shape[1])
+        return distance, recognizer_loss(self.listener.recognizer, decoded, target, weight, self.config.loss.posterior_kl)[0]
 
     def loss(self, batch: Spoken) -> tuple[Tensor, Metrics]:
         rl, weights, team = self.config.rl, self.config.loss, self.team
-        heard, clean = self._mels(batch)
+        heard, clean = self.listener.mels(batch)
         positions, _ = self.model.encoder(heard, self.model.encoder.initial_state(len(heard)))
         # Before the draws: mixed precision keeps the weights that it casts, and those cast without gradient give none.
-        mel, heard_loss = self._anchor(batch, positions, clean)
+        mel, heard_loss = self.anchor(batch, positions, clean)
         if batch.step % rl.updates == 0:
             self.rollouts = self.roll(batch, positions, clean)
         assert self.rollouts is not None  # saved steps are multiples of the updates, so a resumed run begins with draws
@@ -204,7 +141,7 @@ class PolicyTask:
         with torch.no_grad():
             stage_1, _ = self.start.encoder(heard, self.start.encoder.initial_state(len(heard)))
 
-        speech = speech_frames(batch.samples, positions.shape[1], self.delay_frames).to(self.device)
+        speech = self.speech(batch)
         reached = speech * (1 - torch.from_numpy(batch.lost).to(self.device))  # lost codes changed no reward
         log_probability = policy.log_probability(positions.unsqueeze(1), rollouts.codes, rl.temperature)
         gradient = policy_loss(log_probability, rollouts.log_probability, rollouts.advantage, reached, rl.clip)
@@ -243,18 +180,17 @@ class PolicyTask:
         figures: Metrics = dict.fromkeys(["reward", *names, "changed_codes"], 0.0)
         for step in range(rounds):
             batch = self.validation.draw(step, link_share)
-            heard, clean = self._mels(batch)
+            heard, clean = self.listener.mels(batch)
             codes, before = (
                 policy.mode(encoder(heard, encoder.initial_state(len(heard)))[0]) for encoder in (model.encoder, self.start.encoder)
             )
-            decoded, beside = self._decode(model.decoder, codes[:, None], batch, clean)
-            reference = self._reference(batch, beside)
+            decoded, reference = self.listener.listen(model.decoder, codes[:, None], batch, clean)
             figures["changed_codes"] += float((codes != before).float().mean()) / rounds
             for name in names:
                 value = float(REWARDS[name].whole(decoded, reference).mean())
                 figures[name] += value / rounds
                 figures["reward"] += self.config.reward.get(name, 0.0) * value / rounds
-        return figures, {"original": beside[0], "decoded": decoded.mel[0, 0]}
+        return figures, {"original": reference.mel[0], "decoded": decoded.mel[0, 0]}
 
     @torch.no_grad()
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.batches import Batches
-from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLES_PER_FRAME, Config
+from codec.batches import RECOGNIZER_FRAME_SAMPLES, Batches, validation_batches
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Config, RLConfig
 from codec.corpus import CorpusError
+from codec.heard import Decoded, Reference
 from codec.link import Received, frames_per_packet, received, untouched
 from codec.recognizer import REDUCTION
+from codec.rewards import timed_total, total
 from codec.team import ALONE, Team
 
 EQUAL = 1e-6  # rewards that differ by less are the same
@@ -88,6 +90,12 @@ class Utterances:
         return received(rng, frames, self.packet_frames, loss_rate, rl.link_burst_packets, wrong)
 
 
+def validation_utterances(config: Config) -> Utterances | None:
+    """Utterances of the speakers set aside, or None where the corpora hold none that fits."""
+    batches = validation_batches(config.data, config.train.seed)
+    return Utterances(config, validation=True) if batches and any(batches.labelled) else None
+
+
 def speech_frames(samples: np.ndarray, frames: int, delay_frames: int) -> Tensor:
     """1 for each of `frames` code frames that carries speech of an utterance of `samples` [B], else 0: float32 [B, T].
 
@@ -120,6 +128,38 @@ def advantages(rewards: Tensor, floor: float) -> Tensor:
 def equal_groups(rewards: Tensor) -> Tensor:
     """1 where all draws of a group have the same reward and nothing can be learned: [B, G, ...] -> [B, ...]."""
     return (rewards.amax(1) - rewards.amin(1) < EQUAL).float()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """advantage: [B, G, T]; reward: mean over the draws; deviation, equal: what a group differs by, and how often by nothing."""
+
+    advantage: Tensor
+    reward: float
+    deviation: float
+    equal: float
+
+
+def judge(
+    rl: RLConfig, weights: dict[str, float], decoded: Decoded, reference: Reference, speech: Tensor, delay_frames: int
+) -> Judged:
+    """Compare draws by their weighted rewards and credit their code frames; `speech` [B, T] is 1 where somebody speaks."""
+    if rl.credit == "utterance":
+        rewards = total(weights, decoded, reference)
+        reward, counts = rewards.mean(), torch.ones(len(rewards), device=rewards.device)
+    else:
+        timed = timed_total(weights, decoded, reference)
+        spoken = reference.frames[:, None].to(timed.device)
+        reward = ((timed * (torch.arange(timed.shape[2], device=timed.device) < spoken)[:, None]).sum(2) / spoken).mean()
+        reach = round(rl.credit_reach_s * SAMPLE_RATE_HZ / RECOGNIZER_FRAME_SAMPLES)
+        rewards, counts = to_code_frames(timed, speech.shape[1], delay_frames, reach), speech
+
+    def mean(figures: Tensor) -> float:
+        return float((figures * counts).sum() / counts.sum())
+
+    advantage = advantages(rewards, rl.deviation_floor)
+    advantage = advantage if advantage.dim() == 3 else advantage.unsqueeze(2).expand(-1, -1, speech.shape[1])
+    return Judged(advantage, float(reward), mean(rewards.std(1, correction=0)), mean(equal_groups(rewards)))
 
 
 def policy_loss(log_probability: Tensor, drawn: Tensor, advantage: Tensor, weight: Tensor, clip: float) -> Tensor:

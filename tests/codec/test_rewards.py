@@ -9,8 +9,9 @@ from torch import Tensor
 
 from codec import rewards
 from codec.frontend import LOG_DEVIATION
+from codec.heard import Decoded, Reference, words_of
 from codec.recognizer import ctc_errors
-from codec.rewards import REWARDS, Decoded, Reference, Reward, timed_total, total, words_of
+from codec.rewards import REWARDS, Reward, timed_total, total
 from codec.text import LETTER_CLASSES, text_to_letters
 from tests.conftest import speech_like
 

@@ -13,15 +13,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from codec import rl, train
+from codec import probe, rl, train
 from codec import weights as weights_command
 from codec.config import load_config
 from codec.corpus import pack
-from codec.rewards import REWARDS, Decoded, Reference, Reward
+from codec.heard import Decoded, Reference
+from codec.rewards import REWARDS, Reward
 from codec.rl import PolicyTask
 from codec.run import Run
 from export.command import main as export_command
-from stream.engine import load_decoder, load_encoder
+from stream import engine
+from stream.packet import Voice, build, find_profile, parse
 from tests.codec.test_train import ROOT, TINY, arguments, metrics, weights
 from tests.conftest import speech_like
 
@@ -104,8 +106,8 @@ def test_not_one_byte_behind_the_quantiser_changes(credit: str, base: Path, corp
 
 def test_the_judges_in_memory_do_not_change_either(base: Path, corpus: Path) -> None:
     task = task_of(base, corpus, "reward.stoi=1.0", f'rl.vocoder="{base / "base.safetensors"}"')
-    assert task.vocoder is not None
-    frozen = (task.model.decoder, task.vocoder, task.recognizer, task.start)
+    assert task.listener.vocoder is not None
+    frozen = (task.model.decoder, task.listener.vocoder, task.listener.recognizer, task.start)
     before = [{name: tensor.clone() for name, tensor in module.state_dict().items()} for module in frozen]
     optimizer = torch.optim.SGD([p for p in task.model.parameters() if p.requires_grad], lr=0.1)
     for step in range(2):
@@ -189,13 +191,12 @@ def test_a_group_shares_its_link_and_lost_codes_are_not_credited(base: Path, cor
     task = task_of(base, corpus, "rl.link_share=1.0", "rl.link_loss_rate=[0.6, 0.7]", "loss.mel=0.0")
     batch = task.batch(0)
     assert 0 < batch.lost.mean() < 1
-    heard, clean = task._mels(batch)
+    heard, clean = task.listener.mels(batch)
     codes = torch.zeros(len(heard), 3, batch.lost.shape[1], 8, dtype=torch.int64)
-    with torch.no_grad():
-        same, _ = task._decode(task.model.decoder, codes, batch, clean)
-        hidden = torch.from_numpy(batch.lost).bool()[:, None, :, None]
-        other, _ = task._decode(task.model.decoder, torch.where(hidden, 3, codes), batch, clean)
-        arriving, _ = task._decode(task.model.decoder, codes + 1, batch, clean)
+    other_codes = torch.where(torch.from_numpy(batch.lost).bool()[:, None, :, None], 3, codes)
+    same, other, arriving = (
+        task.listener.listen(task.model.decoder, sent, batch, clean)[0] for sent in (codes, other_codes, codes + 1)
+    )
     assert torch.equal(same.mel[:, 0], same.mel[:, 2]) and torch.equal(same.mel, other.mel)
     assert not torch.equal(same.mel, arriving.mel)
 
@@ -227,11 +228,10 @@ def test_several_updates_learn_from_the_same_draws(base: Path, corpus: Path) -> 
 def test_the_recogniser_may_be_its_own_reference(base: Path, corpus: Path) -> None:
     task = task_of(base, corpus, 'rl.reference="heard"')
     batch = task.batch(0)
-    _, clean = task._mels(batch)
-    with torch.no_grad():
-        scores = task.recognizer.heads(task.recognizer.hidden(clean)[-1])
-        reference = task._reference(batch, clean)
-        itself = Decoded(clean[:, None], scores[0][:, None], scores[2][:, None], reference.frames)
+    heard, clean = task.listener.mels(batch)
+    codes = torch.zeros(len(heard), 1, batch.lost.shape[1], 8, dtype=torch.int64)
+    _, reference = task.listener.listen(task.model.decoder, codes, batch, clean)
+    itself = Decoded(reference.mel[:, None], reference.phone_scores[:, None], reference.letter_scores[:, None], reference.frames)
     assert REWARDS["per"].whole(itself, reference).abs().max() == 0
     assert reference.phones != batch.phones
 
@@ -277,27 +277,33 @@ def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path:
             assert torch.allclose(value, weights(tmp_path / "two")[name], atol=2e-3), name
 
 
-def test_old_and_new_encoder_talk_to_the_same_old_receiver(base: Path, corpus: Path, tmp_path: Path) -> None:
-    run, vocoder = tmp_path / "run", str(base / "base.safetensors")
+def test_old_and_new_encoder_talk_to_the_same_old_receiver(
+    base: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, vocoder, models = tmp_path / "rl-run", str(base / "base.safetensors"), tmp_path / "models"
     assert rl.main(run_rl(base, corpus, run, 4, "train.learning_rate=3e-2", "train.average_decay=0.5")) == 0
-    assert export_command(["--codec", vocoder, "--vocoder", vocoder, "--name", "old", "--out", str(tmp_path / "old")]) == 0
-    assert export_command(["--codec", str(run), "--vocoder", vocoder, "--name", "new", "--out", str(tmp_path / "new")]) == 0
-    receiver = load_decoder(str(tmp_path / "old"))
-    old, new = (load_encoder(str(tmp_path / name)) for name in ("old", "new"))
-    assert old.meta.decoder_id == new.meta.decoder_id == receiver.meta.decoder_id
-    assert load_decoder(str(tmp_path / "new")).meta.decoder_id == receiver.meta.decoder_id
-    frames = speech_like(2.4).reshape(-1, 1280)
-    heard, sent = [], []
-    for encoder in (old, new):
+    for name, trained in (("base", vocoder), ("rl", str(run))):
+        assert export_command(["--codec", trained, "--vocoder", vocoder, "--name", name, "--out", str(models / name)]) == 0
+    monkeypatch.setattr(engine, "MODELS", models)
+    assert engine.model_names() == ["base", "rl"]  # what `clari-tx --model` chooses among
+    receiver, profile = engine.load_decoder("base"), find_profile("standard")
+    frames = speech_like(2.56).reshape(-1, profile.frames, 1280)
+    sent, heard = [], []
+    for name in ("base", "rl"):
+        encoder = engine.load_encoder(name)
+        assert (encoder.meta.name, encoder.meta.decoder_id) == (name, receiver.meta.decoder_id)
         sending, hearing = encoder.stream(), receiver.stream()
-        codes = [sending.encode(frame) for frame in frames]
-        sent.append(np.stack(codes))
-        heard.append(np.concatenate([hearing.decode(each).copy() for each in codes]))
+        packets = [
+            build(Voice(0, number, np.stack([sending.encode(frame) for frame in packet])), profile, encoder.meta.decoder_id)
+            for number, packet in enumerate(frames)
+        ]
+        arrived = np.concatenate([parse(packet, receiver.meta.decoder_id)[0].codes for packet in packets])
+        sent.append(arrived)
+        heard.append(np.concatenate([hearing.decode(codes).copy() for codes in arrived]))
     assert (sent[0] != sent[1]).any() and (heard[0] != heard[1]).any()  # it did learn something
-    assert all(np.isfinite(samples).all() and samples.std() > 0 for samples in heard)
-    # The old receiver says of the new encoder's codes what the new decoder says of them.
-    newer = load_decoder(str(tmp_path / "new")).stream()
-    assert np.array_equal(heard[1], np.concatenate([newer.decode(each).copy() for each in sent[1]]))
+    # The old receiver makes of the new codes what the decoder exported with the new encoder makes of them.
+    newer = engine.load_decoder("rl").stream()
+    assert np.array_equal(heard[1], np.concatenate([newer.decode(codes).copy() for codes in sent[1]]))
 
 
 @pytest.mark.parametrize(
@@ -327,3 +333,18 @@ def test_numbers_that_cannot_be_meant_are_one_line(
     assert rl.main(run_rl(base, corpus, tmp_path / "run", 4, override)) == 1
     captured = capsys.readouterr()
     assert says in captured.err and len(captured.err.strip().splitlines()) == 1 and captured.err.startswith("codec.rl: ")
+
+
+def test_the_probe_tells_how_much_a_step_can_learn(base: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--threads", "1", "--config", str(CONFIGS / "rl.toml"), "--batches", "2"]
+    assert probe.main([*config, *overrides(base, corpus, 4), "reward={mel = 1.0, per = 1.0}"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("2 steps, 2 groups of 4 each: ")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| ")][1:]
+    assert [row[:2] for row in rows] == [[name, credit] for name in ("all", "mel", "per") for credit in ("utterance", "frame")]
+    figures = {(name, credit): [float(value) for value in rest] for name, credit, *rest in rows}
+    for mean, deviation, equal, norm, agreement in figures.values():
+        assert mean < 0 <= deviation and 0 <= equal <= 1 and norm >= 0 and -1 <= agreement <= 1
+    assert figures["mel", "frame"][0] == pytest.approx(figures["mel", "utterance"][0], abs=2e-3)
+    assert probe.main([*config, *overrides(base, corpus, 4), "reward={}"]) == 1
+    assert capsys.readouterr().err.startswith("codec.probe: [reward] weighs nothing")
