@@ -1,11 +1,11 @@
 """How much a step of stage 2 can learn, measured before hours are spent on it.
 
     python -m codec.probe --config codec/configs/rl.toml
-    python -m codec.probe --config codec/configs/rl.toml --batches 8 'reward={cer = 1.0}' rl.group=16
+    python -m codec.probe --config codec/configs/rl.toml --batches 32 'reward={cer = 1.0}' rl.group=16
 
 For every reward of the [reward] table, for the whole table and for both kinds of credit: how much it varies within a
 group of draws, how often a group has nothing to compare, and how well the policy gradients of two independent groups on
-the same utterances agree. Where they do not, steps are noise, whatever the learning rate.
+the same utterances agree, with its standard error. Where they do not, steps are noise, whatever the learning rate.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
         for key, pair in gradients.items():
             figures[key]["norm"] += [float(each.norm()) for each in pair]
             figures[key]["agreement"].append(float(torch.cosine_similarity(pair[0], pair[1], dim=0)))
-    rows = [
-        (name, credit, *(f"{np.mean(found[each]):.3f}" for each in ("reward", "deviation", "equal", "norm", "agreement")))
-        for (name, credit), found in figures.items()
-    ]
+    rows = []
+    for (name, credit), found in figures.items():
+        agreement = f"{np.mean(found['agreement']):.3f} +- {np.std(found['agreement']) / np.sqrt(batches):.3f}"
+        means = (f"{np.mean(found[each]):.3f}" for each in ("reward", "deviation", "equal", "norm"))
+        rows.append((name, credit, *means, agreement))
     line = (
         f"{batches} steps, {DRAWS} groups of {config.rl.group} each: {np.mean(common['changed']):.1%} of the drawn codes are not "
         f"the rounded ones, the policy has {np.mean(common['entropy']):.2f} of 16 bits per frame; mel anchor: gradient norm "
@@ -90,7 +91,7 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.probe", description="Measure how much a step of stage 2 can learn.")
     parser.add_argument("--config", type=Path, required=True, help="TOML file of a training by reinforcement")
-    parser.add_argument("--batches", type=int, default=4, help="steps to look at (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=16, help="steps to look at (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
     args = parser.parse_args(argv)
