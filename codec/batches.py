@@ -119,7 +119,9 @@ class Batches:
             lengths = np.array([entry.samples for entry in entries], dtype=float)
             self.weights.append(np.cumsum(lengths) / lengths.sum() if entries else lengths)
         self.labelled = [
-            sorted((e for e in entries if e.phones and 1.2 <= e.samples / SAMPLE_RATE_HZ <= 9), key=lambda e: e.samples)
+            sorted(
+                (e for e in entries if e.phones and 1.2 <= e.samples / SAMPLE_RATE_HZ <= config.longest_s), key=lambda e: e.samples
+            )
             for entries in self.entries
         ]
 

@@ -70,6 +70,7 @@ class DataConfig:
     noise: str = "runs/noise"
     crop_s: float = 2.56
     batch_s: float = 72.0  # seconds of speech per step
+    longest_s: float = 9.0  # whole utterances that are longer are left out
     speed: tuple[float, float] = (0.85, 1.18)  # resampling: pitch, formants and rate together, a new voice from an old
     # Active speech level in dBFS; its peaks lie some 14 dB higher, so this is -30..0 dBFS. Drawn more often near the top,
     # where people speak.
@@ -100,7 +101,7 @@ class LossConfig:
 class TrainConfig:
     """How a run steps, saves and stops."""
 
-    task: str = "codec"  # recognizer | codec | vocoder
+    task: str = "codec"  # recognizer | codec | vocoder | rl
     steps: int = 8000
     learning_rate: float = 8e-4
     warmup_steps: int = 200
@@ -125,6 +126,31 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class RLConfig:
+    """Stage 2: the encoder as a policy (codec/RL.md). Its anchor to the original speech is [loss], its aim is [reward]."""
+
+    group: int = 8  # draws per utterance, compared with each other
+    temperature: float = 1.0  # of the draws; higher explores farther from rounding
+    weight: float = 10.0  # of the policy gradient, beside the anchor; 0 trains on the anchor alone
+    updates: int = 1  # steps on the same draws; more than one wants clip
+    clip: float = 0.0  # how far the probability of a frame's codes may move from that of the draw (PPO); 0 is no limit
+    kl: float = 0.0  # weight of the divergence from the stage 1 policy, in nats per frame
+    entropy: float = 0.0  # weight of the policy's entropy, in nats per frame, as a bonus
+    deviation_floor: float = 1e-4  # added to a group's standard deviation: smaller differences do not count in full
+    credit: str = "frame"  # frame: each code frame answers for what is heard around it | utterance: all for the whole
+    credit_reach_s: float = 0.08  # frame credit: how much before and after a code frame it answers for; about one phone
+    reference: str = "transcript"  # what should be understood: transcript | heard, what the recogniser hears in the original
+    trainable: str = "encoder"  # encoder | all: an ablation, whose decoder is another one afterwards
+    vocoder: str = ""  # run folder or weights file of the vocoder, for rewards that need samples
+    link_share: float = 0.0  # of the utterances pass a narrow link on the way to the decoder
+    link_profile: str = "standard"  # whose packets are lost
+    link_loss_rate: tuple[float, float] = (0.05, 0.2)  # of the packets, drawn per utterance
+    link_burst_packets: float = 2.0  # mean length of a burst
+    link_bit_error_rate: tuple[float, float] = (0.0, 0.0)  # of the bits that stay wrong in packets that arrive
+    validation_rounds: int = 8  # batches of the speakers set aside that every validation decodes
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment."""
 
@@ -134,6 +160,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    rl: RLConfig = field(default_factory=RLConfig)
+    reward: dict[str, float] = field(default_factory=dict)  # weights by name (codec.rewards.REWARDS); what is left out has none
 
 
 def _section(kind: type, values: dict[str, Any], where: str) -> Any:
@@ -156,21 +184,35 @@ def _section(kind: type, values: dict[str, Any], where: str) -> Any:
     return kind(**converted)
 
 
+def _weights(values: dict[str, Any], where: str) -> dict[str, float]:
+    for name, value in values.items():
+        if type(value) not in (int, float):
+            raise ConfigError(f"{where}: {name} must be a number, like 1.0")
+    return {name: float(value) for name, value in values.items()}
+
+
 def config_from_dict(values: dict[str, Any], where: str) -> Config:
     """Build a configuration from nested dictionaries.
 
     Raises:
         ConfigError: an unknown section or key, or a value of the wrong type.
     """
-    sections = {item.name: item.default_factory for item in dataclasses.fields(Config)}
-    unknown = sorted(set(values) - set(sections))
+    sections = {item.name: item.default_factory for item in dataclasses.fields(Config) if item.name != "reward"}
+    tables = dict(values)
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: {name} must be a section, like [train]; single values are written section.key")
+    reward = _weights(tables.pop("reward", {}), f"{where} [reward]")
+    unknown = sorted(set(tables) - set(sections))
     if unknown:
-        raise ConfigError(f"{where}: unknown section [{unknown[0]}]; known are {', '.join(sections)}")
-    return Config(**{name: _section(sections[name], table, f"{where} [{name}]") for name, table in values.items()})
+        raise ConfigError(f"{where}: unknown section [{unknown[0]}]; known are {', '.join([*sections, 'reward'])}")
+    parts = {name: _section(sections[name], table, f"{where} [{name}]") for name, table in tables.items()}
+    return Config(**parts, reward=reward)
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read a TOML file and apply overrides of the form `train.steps=100` (values are TOML).
+    """Read a TOML file and apply overrides of the form `train.steps=100` (values are TOML); `reward={cer = 1.0}` replaces
+    a whole section.
 
     Raises:
         ConfigError: missing file, invalid TOML, unknown key or wrong type.
@@ -180,7 +222,11 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
         for override in overrides or []:
             key, _, value = override.partition("=")
             section, _, name = key.partition(".")
-            values.setdefault(section, {})[name] = tomllib.loads(f"value = {value}")["value"]
+            parsed = tomllib.loads(f"value = {value}")["value"]
+            if name:
+                values.setdefault(section, {})[name] = parsed
+            else:
+                values[section] = parsed
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration; see codec/configs/") from None
     except tomllib.TOMLDecodeError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from codec.alignment import forced_path
 from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ConfigError, ModelConfig
 from codec.corpus import CorpusError, Entry, PackedCorpus, write_index
 from codec.frontend import LogMel
@@ -27,38 +28,6 @@ from codec.weights import load_recognizer
 FRAME_S = HOP_SAMPLES * REDUCTION / SAMPLE_RATE_HZ
 SILENCE = "pau"
 TEACHABLE_LEVEL_DB = -26.0  # the level that the recogniser hears most often in training
-
-
-def viterbi(log_probabilities: np.ndarray, targets: list[int]) -> np.ndarray | None:
-    """The most probable path of targets through [T, K] log-probabilities of frames, class 0 being silence.
-
-    Every target holds at least one frame; silence may lie before, between and after targets. Returns the place in
-    `targets` of each frame [T], -1 for silence, or None where the targets outnumber the frames.
-    """
-    frames, count = len(log_probabilities), len(targets)
-    if count > frames or not count:
-        return None
-    states = 2 * count + 1  # silence, target, silence, target, ..., silence
-    classes = np.zeros(states, dtype=int)
-    classes[1::2] = targets
-    emissions = log_probabilities[:, classes]
-    score = np.full(states, -np.inf)
-    score[:2] = emissions[0, :2]
-    came = np.zeros((frames, states), dtype=np.int8)
-    may_skip = np.arange(states) % 2 == 1  # from target to target without silence
-    for frame in range(1, frames):
-        steps = np.full((3, states), -np.inf)
-        steps[0] = score
-        steps[1, 1:] = score[:-1]
-        steps[2, 2:] = np.where(may_skip[2:], score[:-2], -np.inf)
-        came[frame] = steps.argmax(axis=0)
-        score = steps.max(axis=0) + emissions[frame]
-    state = states - 1 if score[-1] >= score[-2] else states - 2
-    path = np.empty(frames, dtype=int)
-    for frame in range(frames - 1, -1, -1):
-        path[frame] = state
-        state -= int(came[frame, state])
-    return np.where(path % 2 == 1, path // 2, -1)
 
 
 def alignment_text(path: np.ndarray, phones: list[str]) -> str:
@@ -74,8 +43,8 @@ def align(recognizer: Recognizer, frontend: LogMel, samples: np.ndarray, phones:
     with torch.no_grad():
         mel, _ = frontend(torch.from_numpy(padded)[None], frontend.initial_state(1))
         _, frames, _ = recognizer.heads(recognizer.hidden(mel)[-1])
-    path = viterbi(frames[0].numpy(), [PHONE_INDEX[phone] for phone in phones])
-    return "" if path is None else alignment_text(path, phones)
+    found = forced_path(frames[0].numpy(), [PHONE_INDEX[phone] for phone in phones], repeats_apart=False)
+    return "" if found is None else alignment_text(found[1], phones)
 
 
 def align_corpus(folder: Path, recognizer: Recognizer, mels: int) -> int:

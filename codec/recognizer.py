@@ -8,6 +8,8 @@ a published result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -110,7 +112,7 @@ def ctc_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int
     return sum(edit_distance(path, target) for path, target in zip(heard, targets, strict=True)), sum(map(len, targets))
 
 
-def edit_distance(heard: list[int], target: list[int]) -> int:
+def edit_distance(heard: Sequence[object], target: Sequence[object]) -> int:
     """Levenshtein distance of two sequences."""
     row = list(range(len(target) + 1))
     for i, left in enumerate(heard, start=1):

@@ -3,6 +3,7 @@
     runs/NAME/config.json        the whole configuration
     runs/NAME/checkpoint/        model, average, optimiser (safetensors) and step (JSON), replaced as one
     runs/NAME/metrics.csv        one line per log interval
+    runs/NAME/validation.csv     one line per checkpoint, where speakers are set aside
     runs/NAME/step-001000.png    original and decoded spectrograms
 
 All randomness of a step follows from (seed, step), so a run that is killed at any moment and started again gives the
@@ -96,9 +97,9 @@ class Run:
         step = json.loads((self.checkpoint / "state.json").read_text(encoding="utf-8"))["step"]
         return load_file(self.checkpoint / "average.safetensors"), int(step)
 
-    def log(self, metrics: dict[str, float]) -> None:
-        """Append one line to metrics.csv; the first call writes the header."""
-        path = self.folder / "metrics.csv"
+    def log(self, metrics: dict[str, float], name: str = "metrics.csv") -> None:
+        """Append one line to a table of the run; the first call writes the header."""
+        path = self.folder / name
         if not path.exists():
             path.write_text(",".join(metrics) + "\n", encoding="utf-8")
         with path.open("a", encoding="utf-8") as file:

@@ -28,7 +28,7 @@ from codec.batches import prefetch
 from codec.config import Config, ConfigError, TrainConfig, load_config
 from codec.corpus import CorpusError
 from codec.run import Run, RunError
-from codec.tasks import TASKS, Metrics, Task
+from codec.tasks import TASKS, Metrics, Task, Tasks
 from codec.team import ALONE, Team, join
 
 CPU = torch.device("cpu")
@@ -97,11 +97,11 @@ class Objective(nn.Module):
         return self.task_loss(batch)
 
 
-def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = CPU) -> None:
+def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = CPU, tasks: Tasks = TASKS) -> None:
     """Train until `config.train.steps`, from the run's last checkpoint; every process of a team calls this."""
     settings = config.train
     torch.manual_seed(settings.seed)
-    task = TASKS[settings.task](config, device, team)
+    task = tasks[settings.task](config, device, team)
     model = task.model
     objective = team.shared(Objective(task))
     average = copy.deepcopy(model).eval().requires_grad_(False)
@@ -150,11 +150,13 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
             run.save(done, model, average, optimizer)
             picture = run.folder / f"step-{done:06d}.png" if done % settings.picture_every == 0 or done == settings.steps else None
             figures = task.validate(average, picture)
+            if figures:
+                run.log({"step": float(done), **figures}, "validation.csv")
             print(f"validation at {done}: " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m codec.train", description="Train the recogniser, the codec or the vocoder.")
+def build_parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see codec/configs/")
     parser.add_argument("--out", type=Path, required=True, help="run folder; an existing run of the same configuration goes on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
@@ -162,21 +164,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
+def main(
+    argv: list[str] | None = None,
+    tasks: Tasks = TASKS,
+    name: str = "codec.train",
+    description: str = "Train the recogniser, the codec or the vocoder.",
+) -> int:
+    """The command line of every kind of training; `tasks` are those that this one knows."""
+    args = build_parser(name, description).parse_args(argv)
     try:
         config = load_config(args.config, args.overrides)
-        if config.train.task not in TASKS:
-            raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(TASKS)}")
+        if config.train.task not in tasks:
+            raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(tasks)}")
         if args.threads:
             torch.set_num_threads(args.threads)
         team, device = join()
         run = Run(args.out)
         if team.leads:
             run.begin(config)
-        train(config, run, team, device)
+        train(config, run, team, device, tasks)
     except (ConfigError, CorpusError, RunError) as error:
-        print(f"codec.train: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     finally:
         if distributed.is_initialized():

@@ -17,9 +17,10 @@ from codec.tasks.task import Metrics, Task
 from codec.tasks.vocoder import VocoderTask
 from codec.team import Team
 
-__all__ = ["TASKS", "Metrics", "Task"]
+__all__ = ["TASKS", "Metrics", "Task", "Tasks"]
 
-TASKS: dict[str, Callable[[Config, torch.device, Team], Task]] = {
+Tasks = dict[str, Callable[[Config, torch.device, Team], Task]]
+TASKS: Tasks = {
     "recognizer": RecognizerTask,
     "codec": CodecTask,
     "vocoder": VocoderTask,

@@ -82,9 +82,9 @@ class RecognizerTask:
 def ctc_per_label(log_probabilities: Tensor, frames: Tensor, targets: list[list[int]]) -> Tensor:
     """CTC loss of every row of [B, T, K] per label of its target; 0 where the target does not fit into its frames."""
     lengths = torch.tensor([len(target) for target in targets])
-    flat = torch.tensor([label for target in targets for label in target], device=log_probabilities.device)
+    flat = torch.tensor([label for target in targets for label in target], dtype=torch.int64, device=log_probabilities.device)
     losses = F.ctc_loss(log_probabilities.transpose(0, 1), flat, frames, lengths, reduction="none", zero_infinity=True)
-    return losses / lengths.to(losses.device)
+    return losses / lengths.clamp(min=1).to(losses.device)
 
 
 def masks_of(rows: int, frames: int, mels: int) -> Tensor:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from codec import phone_times
-from codec.phone_times import FRAME_S, alignment_text, viterbi
+from codec.alignment import forced_path
 from codec.batches import timed_phones
 from codec.config import Config, RecognizerConfig
 from codec.corpus import PackedCorpus, pack
+from codec.phone_times import FRAME_S, alignment_text
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.recognizer import Recognizer
 from codec.weights import save_weights
@@ -34,14 +35,16 @@ def test_the_path_is_the_best_of_all(seed: int) -> None:
         return float(sum(scores[frame, 0 if place < 0 else targets[place]] for frame, place in enumerate(path)))
 
     best = max((path for path in product(range(-1, len(targets)), repeat=6) if allowed(path, len(targets))), key=total)
-    found = viterbi(scores, targets)
-    assert found is not None and allowed(tuple(found), len(targets))
-    assert total(tuple(found)) == pytest.approx(total(best))
+    found = forced_path(scores, targets, repeats_apart=False)
+    assert found is not None and allowed(tuple(found[1]), len(targets))
+    assert total(tuple(found[1])) == pytest.approx(total(best))
 
 
-def test_too_few_frames_have_no_path() -> None:
-    assert viterbi(np.zeros((2, 4)), [1, 2, 3]) is None and viterbi(np.zeros((2, 4)), []) is None
-    assert viterbi(np.zeros((3, 4)), [1, 2, 3]).tolist() == [0, 1, 2]
+def test_equal_neighbours_need_no_silence_but_a_frame_each() -> None:
+    assert forced_path(np.zeros((1, 4)), [2, 2], repeats_apart=False) is None
+    found = forced_path(np.zeros((2, 4)), [2, 2], repeats_apart=False)
+    assert found is not None and found[1].tolist() == [0, 1]
+    assert forced_path(np.zeros((2, 4)), [2, 2]) is None
 
 
 def test_times_read_back() -> None:

@@ -166,7 +166,7 @@ def test_published_configurations_load(path: Path) -> None:
         assert config.recognizer == large.recognizer or config.train.task == "vocoder"
     else:
         assert config.model == ModelConfig()  # every shipped part fits the same codec
-    assert config.train.task in ("recognizer", "codec", "vocoder")
+    assert config.train.task in ("recognizer", "codec", "vocoder", "rl")
 
 
 def test_the_rate_warms_up_and_decays() -> None:

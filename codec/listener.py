@@ -1,0 +1,78 @@
+"""The ears of stage 2: what a frozen recogniser hears of decoded codes, and what it should hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.batches import RECOGNIZER_FRAME_SAMPLES
+from codec.config import HOP_SAMPLES, Config
+from codec.frontend import LogMel
+from codec.heard import Decoded, Reference
+from codec.quantizer import codes_to_values, damage
+from codec.recognizer import greedy
+from codec.rewards import REWARDS
+from codec.rollouts import Spoken
+from codec.tasks.codec import aligned
+from codec.text import letters_to_text, text_to_letters
+from codec.vocoder import DELAY_SAMPLES, Vocoder
+from codec.weights import fill, load_recognizer, part, read_weights
+
+
+def needs_samples(config: Config) -> bool:
+    """Whether a weighted reward listens to samples."""
+    return any(weight and REWARDS[name].samples for name, weight in config.reward.items() if name in REWARDS)
+
+
+class Listener:
+    """Front end, frozen recogniser and, where a reward listens to samples, frozen vocoder."""
+
+    def __init__(self, config: Config, device: torch.device):
+        self.device = device
+        self.delay_frames = config.model.look_ahead_frames
+        self.own_reference = config.rl.reference == "heard"
+        self.frontend = LogMel(config.model.mels).to(device)
+        self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
+        self.vocoder: Vocoder | None = None
+        if needs_samples(config):
+            source = Path(config.rl.vocoder)
+            self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
+            fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
+
+    def mels(self, batch: Spoken) -> tuple[Tensor, Tensor]:
+        """Log-mel of what is heard and of what should be said, [B, 8 T, mels] each."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            heard, clean = (
+                self.frontend(samples, self.frontend.initial_state(len(samples)))[0]
+                for samples in (torch.from_numpy(each).float().to(self.device) for each in (batch.heard, batch.clean))
+            )
+        return heard, clean
+
+    @torch.no_grad()
+    def listen(self, decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor) -> tuple[Decoded, Reference]:
+        """What codes [B, G, T, 8] sound like after the link, and what should be heard, from the clean log-mel [B, 8 T, mels]."""
+        rows, size = codes.shape[:2]
+        lost = torch.from_numpy(batch.lost).to(self.device).repeat_interleave(size, 0)
+        arriving = damage(codes, torch.from_numpy(batch.flips).to(self.device)[:, None])
+        mel, _ = decoder(codes_to_values(arriving).flatten(0, 1), lost, decoder.initial_state(rows * size))
+        mel, beside = aligned(mel, clean, self.delay_frames)
+        phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(mel)[-1])
+        samples = None
+        if self.vocoder is not None:
+            spoken, _ = self.vocoder(mel, self.vocoder.initial_state(len(mel)))
+            samples = F.pad(spoken[:, DELAY_SAMPLES:], (0, DELAY_SAMPLES)).unflatten(0, (rows, size))
+        frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
+        parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
+        return Decoded(*parts, frames, samples), self._reference(batch, beside, frames)
+
+    def _reference(self, batch: Spoken, clean: Tensor, frames: Tensor) -> Reference:
+        phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(clean)[-1])
+        phones, letters = batch.phones, batch.letters
+        if self.own_reference:
+            phones = greedy(phone_scores.cpu(), frames)
+            letters = [text_to_letters(letters_to_text(heard)) for heard in greedy(letter_scores.cpu(), frames)]
+        samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.vocoder else None
+        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples)

@@ -1,0 +1,221 @@
+"""Stage 2 training: the encoder learns by reinforcement to be understood, everything behind the quantiser stays as it is.
+
+    python -m codec.rl --config codec/configs/rl.toml --out runs/rl
+    torchrun --nproc-per-node 2 -m codec.rl --config codec/configs/rl.toml --out runs/rl --threads 1
+
+Group-relative policy optimisation as in ClariCodec (arXiv 2604.14654, 2605.19541): the encoder runs once per utterance,
+its policy draws G sequences of codes, the frozen decoder turns each into log-mel, and a frozen recogniser says how well
+each is understood. What is understood better than the rest of its group becomes more probable; the distance to the
+original log-mel anchors the encoder. No vocoder runs, the recogniser hears log-mel. codec/RL.md has formulas and
+experiments. Runs, resuming, averaging and processes are those of codec.train.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from codec import policy, train
+from codec.config import CODE_DIMENSIONS, Config, ConfigError
+from codec.frontend import LOG_DEVIATION
+from codec.listener import Listener, needs_samples
+from codec.model import MelCodec
+from codec.pictures import draw_spectrograms
+from codec.quantizer import quantize
+from codec.recognizer import recognizer_loss
+from codec.rewards import REWARDS
+from codec.rollouts import Spoken, Utterances, judge, policy_loss, speech_frames, validation_utterances
+from codec.tasks.codec import aligned, arrived
+from codec.tasks.task import Metrics
+from codec.team import ALONE, Team
+from codec.weights import fill, part, read_weights
+
+REPORTED = ("wer", "cer", "per")  # logged in every run, whatever it is rewarded for
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for numbers that cannot be meant."""
+    rl, settings = config.rl, config.train
+    unknown = sorted(set(config.reward) - set(REWARDS))
+    uneven = rl.updates < 1 or settings.save_every % rl.updates or settings.steps % rl.updates
+    for wrong, message in (
+        (unknown, f"[reward] knows no {unknown[:1]}; known are {', '.join(REWARDS)}"),
+        (not any(config.reward.values()), "[reward] weighs nothing; give at least one weight, like cer = 1.0"),
+        (not settings.initial, "train.initial is empty; name the trained codec to start from, a run folder or weights file"),
+        (rl.group < 1 or (rl.group < 2 and rl.weight), f"rl.group is {rl.group}, nothing to compare; take 8 to 16"),
+        (rl.temperature <= 0, f"rl.temperature is {rl.temperature:g}; it must be more than 0"),
+        (rl.credit not in ("frame", "utterance"), f"rl.credit is {rl.credit!r}; write frame or utterance"),
+        (rl.reference not in ("transcript", "heard"), f"rl.reference is {rl.reference!r}; write transcript or heard"),
+        (rl.trainable not in ("encoder", "all"), f"rl.trainable is {rl.trainable!r}; write encoder or all"),
+        (needs_samples(config) and not rl.vocoder, "rl.vocoder is empty, but a reward listens to samples; name a weights file"),
+        (uneven, "train.steps and train.save_every must be multiples of rl.updates, or a resumed run would differ"),
+        (not 0 <= min(rl.link_loss_rate) <= max(rl.link_loss_rate) < 1, "rl.link_loss_rate must lie in 0..1, below 1"),
+        (rl.link_burst_packets < 1, "rl.link_burst_packets is the mean length of a burst; it is at least 1"),
+    ):
+        if wrong:
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Draws of one step. codes: [B, G, T, 8]; log_probability: [B, G, T] when drawn; advantage: [B, G, T]; metrics."""
+
+    codes: Tensor
+    log_probability: Tensor
+    advantage: Tensor
+    metrics: Metrics
+
+
+class PolicyTask:
+    """The encoder as a policy, its anchor and its reward."""
+
+    def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
+        check(config)
+        self.config, self.device, self.team = config, device, team
+        self.listener = Listener(config, device)
+        self.model = MelCodec(config.model).to(device)
+        initial = Path(config.train.initial)
+        fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
+        if config.rl.trainable == "encoder":
+            self.model.decoder.requires_grad_(False)
+        self.start = copy.deepcopy(self.model).eval().requires_grad_(False)  # the stage 1 codec, whatever is restored later
+        self.utterances = Utterances(config, team=team)
+        self.validation = validation_utterances(config)
+        self.before: Metrics = {}
+        self.rollouts: Rollouts | None = None
+
+    def batch(self, step: int) -> Spoken:
+        """Several updates on the same draws begin with the same utterances."""
+        updates = self.config.rl.updates
+        return dataclasses.replace(self.utterances.draw(step // updates, self.config.rl.link_share), step=step)
+
+    def draw(self, batch: Spoken, positions: Tensor) -> Tensor:
+        """G sequences of codes per utterance from the policy at positions [B, T, 8]: [B, G, T, 8]."""
+        rl = self.config.rl
+        uniform = torch.rand(batch.total, rl.group, positions.shape[1], CODE_DIMENSIONS)[self.team.rank :: self.team.size]
+        return policy.sample(positions.detach().unsqueeze(1), uniform.to(self.device), rl.temperature)
+
+    @torch.no_grad()
+    def roll(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Rollouts:
+        """Draw, listen, and compare the draws within their group."""
+        rl = self.config.rl
+        codes = self.draw(batch, positions)
+        decoded, reference = self.listener.listen(self.model.decoder, codes, batch, clean)
+        judged = judge(rl, self.config.reward, decoded, reference, self.speech(batch), self.listener.delay_frames)
+        metrics = {"reward": judged.reward, "equal_groups": judged.equal}
+        metrics |= {name: -float(REWARDS[name].whole(decoded, reference).mean()) for name in REPORTED}
+        return Rollouts(codes, policy.log_probability(positions.unsqueeze(1), codes, rl.temperature), judged.advantage, metrics)
+
+    def speech(self, batch: Spoken) -> Tensor:
+        """1 for each code frame that carries speech, [B, T]."""
+        return speech_frames(batch.samples, batch.lost.shape[1], self.listener.delay_frames).to(self.device)
+
+    def anchor(self, batch: Spoken, positions: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Mel distance per utterance [B] and the recogniser's stage 1 loss of what rounding sends over the same link."""
+        lost = torch.from_numpy(batch.lost).to(self.device)
+        _, values = quantize(positions, torch.from_numpy(batch.flips).to(self.device))
+        decoded, _ = self.model.decoder(values, lost, self.model.decoder.initial_state(len(values)))
+        decoded, target = aligned(decoded, clean, self.listener.delay_frames)
+        distance = (decoded - target).abs().mean((1, 2)) * LOG_DEVIATION
+        if not self.config.loss.recognizer:
+            return distance, distance.new_zeros(())
+        weight = arrived(lost, self.listener.delay_frames, target.shape[1])
+        return distance, recognizer_loss(self.listener.recognizer, decoded, target, weight, self.config.loss.posterior_kl)[0]
+
+    def loss(self, batch: Spoken) -> tuple[Tensor, Metrics]:
+        rl, weights, team = self.config.rl, self.config.loss, self.team
+        heard, clean = self.listener.mels(batch)
+        positions, _ = self.model.encoder(heard, self.model.encoder.initial_state(len(heard)))
+        # Before the draws: mixed precision keeps the weights that it casts, and those cast without gradient give none.
+        mel, heard_loss = self.anchor(batch, positions, clean)
+        if batch.step % rl.updates == 0:
+            self.rollouts = self.roll(batch, positions, clean)
+        assert self.rollouts is not None  # saved steps are multiples of the updates, so a resumed run begins with draws
+        rollouts = self.rollouts
+        with torch.no_grad():
+            stage_1, _ = self.start.encoder(heard, self.start.encoder.initial_state(len(heard)))
+
+        speech = self.speech(batch)
+        reached = speech * (1 - torch.from_numpy(batch.lost).to(self.device))  # lost codes changed no reward
+        log_probability = policy.log_probability(positions.unsqueeze(1), rollouts.codes, rl.temperature)
+        gradient = policy_loss(log_probability, rollouts.log_probability, rollouts.advantage, reached, rl.clip)
+
+        rows = torch.tensor(len(heard), device=self.device)
+
+        def mean(per_utterance: Tensor) -> Tensor:
+            return team.mean(per_utterance.sum(), rows)
+
+        def over_speech(per_frame: Tensor) -> Tensor:
+            return mean((per_frame * speech).sum(1) / speech.sum(1))
+
+        kl = over_speech(policy.divergence(positions, stage_1, rl.temperature))
+        entropy = over_speech(policy.entropy(positions, rl.temperature))
+        policy_term, mel_term, heard_term = mean(gradient), mean(mel), team.mean(heard_loss * rows, rows)
+        loss = rl.weight * policy_term + weights.mel * mel_term + weights.recognizer * heard_term
+        loss = loss + rl.kl * kl - rl.entropy * entropy
+        with torch.no_grad():
+            ratio = (log_probability - rollouts.log_probability).exp()
+            clipped = ((ratio - 1).abs() > rl.clip).float().mean() if rl.clip else torch.zeros(())
+        return loss, {
+            **rollouts.metrics,
+            "policy": policy_term.item(),
+            "mel": mel_term.item(),
+            "recognizer": heard_term.item(),
+            "kl": kl.item(),
+            "entropy_bits": entropy.item() / math.log(2),
+            "clipped": clipped.item(),
+        }
+
+    def _figures(self, model: MelCodec, link_share: float) -> tuple[Metrics, dict[str, Tensor]]:
+        """Rounded codes of the speakers set aside: every reward weighed here or reported, and a pair of spectrograms."""
+        assert self.validation is not None
+        rounds = self.config.rl.validation_rounds
+        names = sorted({*self.config.reward, *REPORTED, "mel"})
+        figures: Metrics = dict.fromkeys(["reward", *names, "changed_codes"], 0.0)
+        for step in range(rounds):
+            batch = self.validation.draw(step, link_share)
+            heard, clean = self.listener.mels(batch)
+            codes, before = (
+                policy.mode(encoder(heard, encoder.initial_state(len(heard)))[0]) for encoder in (model.encoder, self.start.encoder)
+            )
+            decoded, reference = self.listener.listen(model.decoder, codes[:, None], batch, clean)
+            figures["changed_codes"] += float((codes != before).float().mean()) / rounds
+            for name in names:
+                value = float(REWARDS[name].whole(decoded, reference).mean())
+                figures[name] += value / rounds
+                figures["reward"] += self.config.reward.get(name, 0.0) * value / rounds
+        return figures, {"original": reference.mel[0], "decoded": decoded.mel[0, 0]}
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
+        """Mean rewards of rounding, clean and, where the run trains for it, over the link; `before_*` is stage 1."""
+        assert isinstance(model, MelCodec)
+        if self.validation is None:
+            return {}
+        links = {"": 0.0, "link_": 1.0} if self.config.rl.link_share else {"": 0.0}
+        if not self.before:
+            for prefix, share in links.items():
+                figures, _ = self._figures(self.start, share)
+                self.before |= {f"before_{prefix}{name}": value for name, value in figures.items() if name != "changed_codes"}
+        result: Metrics = {}
+        for prefix, share in links.items():
+            figures, pair = self._figures(model, share)
+            result |= {f"{prefix}{name}": value for name, value in figures.items()}
+        if picture is not None:
+            draw_spectrograms(picture, {name: mel.cpu().numpy() for name, mel in pair.items()})
+        return {**result, **self.before}
+
+
+def main(argv: list[str] | None = None) -> int:
+    return train.main(argv, {"rl": PolicyTask}, "codec.rl", "Train the encoder of a codec by reinforcement.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
