@@ -3,145 +3,148 @@
     clari-eval --manifest speech.tsv
     clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 150 --out results --save-audio
 
-The table goes to stdout, everything else to stderr. The same seed, model and programs give the same digits; hypotheses
+The tables go to stdout, everything else to stderr. The same seed, model and programs give the same digits; hypotheses
 are kept in a cache, so a second run with a new model only recognises what is new.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from codec.cases import describe_cases
+from codec.chart import draw_chart
 from codec.config import SAMPLE_RATE_HZ
-from codec.corpus import load_audio
-from codec.judge import CachedJudge, Judge, PocketsphinxJudge, default_cache, to_int16
+from codec.figures import Figures, Pair, Profile, Run, measure, processes, profile
+from codec.health import CodeHealth, code_health
+from codec.judge import CachedJudge, Judge, default_cache, open_judge, to_int16
+from codec.lineup import ORIGINAL, SYSTEM_NAMES, build_systems, is_clari
 from codec.manifest import ManifestError, Utterance, read_manifest
-from codec.metrics import intelligibility, mel_distance, word_errors
-from codec.report import Score, report, write_scores
-from codec.systems import SYSTEM_NAMES, System, build_systems
+from codec.metrics import pesq_is_missing, text_errors
+from codec.report import Setting, report, write_health
+from codec.scores import Score, by_system, write_scores
+from codec.summary import compare, summarize, write_comparisons, write_rows
+from codec.systems import Decoded, System
 from codec.text import normalize
+from codec.trials import Noises, Trial, make_trials, select_utterances
+from codec.voice import Voices
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
-from stream.options import command_parser
+from stream.options import command_parser, number
 
-DESCRIPTION = """Compare codecs on held-out speakers: one table on stdout.
+DESCRIPTION = """Compare codecs on held-out speakers: tables on stdout.
 
 examples:
   clari-eval --manifest speech.tsv
-  clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio"""
+  clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio
+  clari-eval --manifest speech.tsv --model base --model runs/mine --noise noise/ --snr-db 10"""
 SAY_EVERY = 25  # recognised utterances
+Say = Callable[[str], None]
+Keep = Callable[[str, int, np.ndarray], None]
+"""Gets system, number of the utterance and decoded int16 samples [N]."""
 
 
-def select_utterances(utterances: Sequence[Utterance], corpus: str, count: int | None, seed: int) -> list[Utterance]:
-    """Held-out utterances with a transcript, `count` of them spread over the speakers as evenly as they allow.
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of every utterance through every system, the health of each model's codes, and the scale of the voices."""
 
-    Raises:
-        UsageError: none is left.
-    """
-    heldout = [item for item in utterances if item.split == "heldout" and normalize(item.transcript)]
-    if not heldout:
-        raise UsageError("no held-out utterance with a transcript; mark some speakers' lines `heldout` in the manifest")
-    chosen = [item for item in heldout if corpus.casefold() in item.corpus.casefold()]
-    if not chosen:
-        corpora = ", ".join(sorted({item.corpus for item in heldout}))
-        raise UsageError(f"no held-out utterance of a corpus like {corpus!r}; choose from: {corpora}")
-    speakers = defaultdict(list)
-    for item in sorted(chosen, key=lambda item: item.path.as_posix()):
-        speakers[item.speaker].append(item)
-    # Every speaker has random numbers of their own, so that one more speaker changes no other's utterances.
-    for speaker, items in speakers.items():
-        random.Random(f"{seed} {speaker}").shuffle(items)
-    order = sorted(speakers)
-    random.Random(seed).shuffle(order)
-    rounds = [item for turn in zip_longest(*(speakers[speaker] for speaker in order)) for item in turn if item is not None]
-    return sorted(rounds[:count], key=lambda item: item.path.as_posix())
+    scores: list[Score]
+    healths: dict[str, CodeHealth]
+    voices: Voices
 
 
-def load_utterance(utterance: Utterance) -> np.ndarray:
-    """Samples [N] at 16 kHz.
+def _decode(system: System, trials: Sequence[Trial]) -> Iterator[Decoded]:
+    for trial in trials:
+        yield system.decode(trial.clean if system.name == ORIGINAL else trial.heard)
 
-    Raises:
-        FileError: the file is missing, damaged or empty, or holds samples that are no numbers.
-    """
-    try:
-        samples = load_audio(utterance.path)
-    except (OSError, soundfile.LibsndfileError):
-        raise FileError(f"{utterance.path}: missing or no audio; repair the manifest") from None
-    if not len(samples) or not np.isfinite(samples).all():
-        raise FileError(f"{utterance.path}: empty or not finite; remove it from the manifest")
-    return samples
+
+def _transcribe(name: str, judge: Judge, heard: Sequence[np.ndarray], say: Say) -> list[str]:
+    hypotheses: list[str] = []
+    for hypothesis in judge.transcribe(heard):
+        hypotheses.append(normalize(hypothesis))
+        if len(hypotheses) % SAY_EVERY == 0 or len(hypotheses) == len(heard):
+            say(f"{name}: {len(hypotheses)}/{len(heard)} recognised")
+    return hypotheses
+
+
+def _score(
+    system: str, trial: Trial, decoded: Decoded, figures: Figures, similarity: float, hypothesis: str, own_hypothesis: str
+) -> Score:
+    wrong, own_wrong = text_errors(trial.utterance.transcript, hypothesis), text_errors(own_hypothesis, hypothesis)
+    return Score(
+        system=system,
+        path=trial.utterance.path.as_posix(),
+        speaker=trial.utterance.speaker,
+        seconds=len(trial.clean) / SAMPLE_RATE_HZ,
+        bits=decoded.bits,
+        coded_s=decoded.coded_s,
+        errors=wrong.errors,
+        words=wrong.words,
+        letter_errors=wrong.letter_errors,
+        letters=wrong.letters,
+        own_errors=own_wrong.errors,
+        own_words=own_wrong.words,
+        own_letter_errors=own_wrong.letter_errors,
+        own_letters=own_wrong.letters,
+        stoi=figures.stoi,
+        estoi=figures.estoi,
+        pesq=figures.pesq,
+        mel_distance=figures.mel_distance,
+        spectral_distance_db=figures.spectral_distance_db,
+        pitch_correlation=figures.pitch_correlation,
+        voicing_error=figures.voicing_error,
+        speaker_similarity=similarity,
+        transcript=normalize(trial.utterance.transcript),
+        hypothesis=hypothesis,
+    )
 
 
 def evaluate(
-    utterances: Sequence[Utterance],
-    systems: Sequence[System],
-    judge: Judge,
-    say: Callable[[str], None],
-    keep: Callable[[str, int, np.ndarray], None] | None = None,
-) -> list[Score]:
-    """Send every utterance through every system and judge it; the first system is the original.
-
-    keep: called with system, number of the utterance and decoded int16 samples [N].
-    """
+    trials: Sequence[Trial], systems: Sequence[System], judge: Judge, say: Say, run: Run = map, keep: Keep | None = None
+) -> Evaluation:
+    """Send every utterance through every system and judge it; the first system is the original."""
+    profiles: list[Profile] = list(run(profile, [trial.clean for trial in trials]))
+    voices = Voices([each.voiceprint for each in profiles], [trial.utterance.speaker for trial in trials])
     scores: list[Score] = []
+    healths: dict[str, CodeHealth] = {}
     own: list[str] = []
     for system in systems:
-        heard, figures = [], []
-        for number, utterance in enumerate(utterances):
-            original = load_utterance(utterance)
-            decoded = system.decode(original)
-            heard.append(to_int16(decoded.samples))
-            stoi, estoi = (intelligibility(original, decoded.samples, extended) for extended in (False, True))
-            figures.append((decoded.bits, decoded.coded_s, stoi, estoi, mel_distance(original, decoded.samples)))
-            if keep is not None:
-                keep(system.name, number, heard[-1])
-        say(f"{system.name}: {len(heard)} utterances decoded")
-        hypotheses = []
-        for hypothesis in judge.transcribe(heard):
-            hypotheses.append(normalize(hypothesis))
-            if len(hypotheses) % SAY_EVERY == 0 or len(hypotheses) == len(heard):
-                say(f"{system.name}: {len(hypotheses)}/{len(heard)} recognised")
+        received: list[Decoded] = []
+
+        def pairs(system: System = system, received: list[Decoded] = received) -> Iterator[Pair]:
+            for index, (trial, decoded) in enumerate(zip(trials, _decode(system, trials), strict=True)):
+                received.append(decoded)
+                if keep is not None:
+                    keep(system.name, index, to_int16(decoded.samples))
+                yield Pair(trial.clean, profiles[index], decoded.samples)
+
+        measured: list[Figures] = list(run(measure, pairs()))  # other processes measure while this one decodes
+        say(f"{system.name}: {len(received)} utterances decoded and measured")
+        codes = [decoded.codes for decoded in received if decoded.codes is not None]
+        if codes:
+            healths[system.name] = code_health(np.concatenate(codes))
+        hypotheses = _transcribe(system.name, judge, [to_int16(decoded.samples) for decoded in received], say)
         own = own or hypotheses
-        for utterance, audio, (bits, coded_s, stoi, estoi, mel), hypothesis, reference in zip(
-            utterances, heard, figures, hypotheses, own, strict=True
+        for trial, reference, decoded, figures, hypothesis, own_hypothesis in zip(
+            trials, profiles, received, measured, hypotheses, own, strict=True
         ):
-            wrong, own_wrong = word_errors(utterance.transcript, hypothesis), word_errors(reference, hypothesis)
-            scores.append(
-                Score(
-                    system=system.name,
-                    path=utterance.path.as_posix(),
-                    speaker=utterance.speaker,
-                    seconds=len(audio) / SAMPLE_RATE_HZ,
-                    bits=bits,
-                    coded_s=coded_s,
-                    errors=wrong.errors,
-                    words=wrong.words,
-                    own_errors=own_wrong.errors,
-                    own_words=own_wrong.words,
-                    stoi=stoi,
-                    estoi=estoi,
-                    mel_distance=mel,
-                    transcript=normalize(utterance.transcript),
-                    hypothesis=hypothesis,
-                )
-            )
-    return scores
+            similarity = voices.similarity(reference.voiceprint, figures.voiceprint)
+            scores.append(_score(system.name, trial, decoded, figures, similarity, hypothesis, own_hypothesis))
+    return Evaluation(scores, healths, voices)
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not positive")
-    return number
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -149,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
     parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this")
     parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers; all if not given")
-    parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals")
+    parser.add_argument("--seed", type=int, default=1, help="of the selection, the noise and the intervals")
     names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
         "--systems",
@@ -157,9 +160,11 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SYSTEM_NAMES,
         default=SYSTEM_NAMES,
         metavar="NAME",
-        help=f"rows of the table, of {names}; the original is always one",
+        help=f"rows of the tables, of {names}; the original is always one",
     )
-    parser.add_argument("--model", default="base", help="name or folder of clari's graphs")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="name or folder of clari's graphs; several times compares (default: base)"
+    )
     parser.add_argument(
         "--vocoder",
         type=Path,
@@ -167,9 +172,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="weights file or run folder for the row `vocoder`",
     )
-    parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes")
+    parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
+    parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
+    parser.add_argument("--judge", default="pocketsphinx", help="or faster-whisper, or faster-whisper:MODEL")
+    parser.add_argument("--workers", type=_positive, default=2, help="processes that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table.md and utterances.csv here")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write tables, picture and utterances here")
     parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")
     return parser
 
@@ -194,31 +202,62 @@ def _writing(folder: Path) -> Iterator[None]:
         raise FileError(f"{folder}: cannot be written ({error}); choose another --out") from None
 
 
+def _conclude(args: argparse.Namespace, judge: str, trials: Sequence[Trial], found: Evaluation) -> None:
+    setting = Setting(
+        manifest=args.manifest,
+        utterances=len(trials),
+        speakers=len({trial.utterance.speaker for trial in trials}),
+        seconds=sum(len(trial.clean) for trial in trials) / SAMPLE_RATE_HZ,
+        judge=judge,
+        seed=args.seed,
+        noise=args.noise,
+        snr_db=args.snr_db,
+        similarity_floor=found.voices.floor,
+        similarity_ceiling=found.voices.ceiling,
+    )
+    rows, comparisons = summarize(found.scores, args.seed), compare(found.scores, args.seed)
+    text = report(setting, rows, comparisons, found.healths)
+    print(text, end="")
+    if args.out is None:
+        return
+    cases = [describe_cases(name, own) for name, own in by_system(found.scores).items() if is_clari(name)]
+    with _writing(args.out):
+        (args.out / "table.md").write_text("\n".join([text, *cases]), encoding="utf-8")
+        write_rows(args.out / "table.csv", rows)
+        write_comparisons(args.out / "comparisons.csv", comparisons)
+        write_scores(args.out / "utterances.csv", found.scores)
+        write_health(args.out / "codes.json", found.healths)
+        draw_chart(args.out / "table.png", rows)
+
+
 def _run(args: argparse.Namespace) -> int:
+    import torch
+
+    torch.set_num_threads(1)  # sums in one order: the same digits on any number of cores
     if args.save_audio and args.out is None:
         raise UsageError("--save-audio needs a folder; add --out DIR")
     utterances = select_utterances(_read(args.manifest), args.corpus, args.utterances, args.seed)
-    systems, skipped = build_systems(args.systems, args.model, args.vocoder)
+    noises = None if args.noise is None else Noises(args.noise)
+    systems, skipped = build_systems(args.systems, args.model or ["base"], args.vocoder, noisy=noises is not None)
     for name, reason in skipped.items():
         _say(f"{name} left out: {reason}")
-    judge = CachedJudge(PocketsphinxJudge(args.workers), args.cache)
+    if pesq_is_missing():
+        _say("PESQ left out: package pesq not found; install a C compiler and: pip install 'clari[pesq]'")
+    judge = CachedJudge(open_judge(args.judge, args.workers), args.cache)
+    trials = make_trials(utterances, noises, args.snr_db, args.seed)
     if args.out is not None:
         with _writing(args.out):
             args.out.mkdir(parents=True, exist_ok=True)
 
-    def keep(system: str, number: int, samples: np.ndarray) -> None:
+    def keep(system: str, index: int, samples: np.ndarray) -> None:
         folder = args.out / system
         with _writing(args.out):
             folder.mkdir(exist_ok=True)
-            soundfile.write(folder / f"{number:04d}-{utterances[number].path.stem}.wav", samples, SAMPLE_RATE_HZ)
+            soundfile.write(folder / f"{index:04d}-{utterances[index].path.stem}.wav", samples, SAMPLE_RATE_HZ)
 
-    scores = evaluate(utterances, systems, judge, _say, keep if args.save_audio else None)
-    table = report(scores, args.manifest, judge.name, args.seed)
-    print(table, end="")
-    if args.out is not None:
-        with _writing(args.out):
-            (args.out / "table.md").write_text(table, encoding="utf-8")
-            write_scores(args.out / "utterances.csv", scores)
+    with processes(min(args.workers, len(trials))) as run:
+        found = evaluate(trials, systems, judge, _say, run, keep if args.save_audio else None)
+    _conclude(args, judge.name, trials, found)
     return 0
 
 
