@@ -26,7 +26,8 @@ def draw_chart(path: Path, rows: Sequence[Row]) -> None:
     for axis, (name, label) in zip(figure.subplots(len(PANELS), 1), PANELS, strict=True):
         figures = [row.figures[name] for row in ordered]
         values = [each.value for each in figures]
-        ends = [[each.value - each.low for each in figures], [each.high - each.value for each in figures]]
+        # A percentile interval may lie beside its figure; a bar's end may not.
+        ends = [[max(each.value - each.low, 0) for each in figures], [max(each.high - each.value, 0) for each in figures]]
         colours = [CLARI if is_clari(row.system) else OTHERS for row in ordered]
         axis.bar(range(len(ordered)), values, color=colours, yerr=ends, capsize=4)
         axis.set_xticks(range(len(ordered)), [_label(row) for row in ordered])

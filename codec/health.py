@@ -10,7 +10,7 @@ import numpy as np
 from codec.config import CODE_DIMENSIONS, CODE_LEVELS
 
 DEAD_SHARE = 0.001  # a level sent in fewer than one frame of a thousand is dead
-LEAST_COVERAGE = 0.05  # of the joint distribution that the frames must have seen
+LEAST_COVERAGE = 0.2  # of the joint distribution that the frames must have seen
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def joint_entropy_bits(counts: np.ndarray) -> tuple[float, float]:
 
     Chao and Shen 2003 (Environmental and Ecological Statistics 10): of 65536 codes a few thousand frames show only some,
     and the plain estimate cannot exceed the logarithm of the number of frames. This one scales the shares by the coverage
-    (one minus the share of symbols seen once) and weighs each by its chance of having been seen. NaN where the coverage
-    is too small for that.
+    (one minus the share of frames whose symbol was seen once) and weighs each by its chance of having been seen. It is
+    still a bit or more too low where the coverage is below a half; NaN below LEAST_COVERAGE.
     """
     counts = counts[counts > 0]
     frames = int(counts.sum())

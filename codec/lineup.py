@@ -29,7 +29,7 @@ def clari_rows(models: Sequence[str]) -> dict[str, str]:
         return {"clari": models[0]}
     rows: dict[str, str] = {}
     for model in models:
-        name = f"clari-{Path(model).name}"
+        name = f"clari-{Path(model).resolve().name}"
         if name in rows:
             raise UsageError(f"--model {rows[name]} and --model {model} would both be {name}; rename one of the folders")
         rows[name] = model

@@ -84,10 +84,10 @@ def _heading(setting: Setting) -> str:
 
 
 def _systems_table(rows: Sequence[Row], columns: Columns) -> str:
-    head = ["system", "bps", "bits sent", *(title for title, _, _, _ in columns)]
+    head = ["system", "bits sent", "bps", *(title for title, _, _, _ in columns)]
     lines = []
     for row in rows:
-        sent = ["-", "-"] if row.bits is None else [f"{row.bits_per_s:.0f}", str(row.bits)]
+        sent = ["-", "-"] if row.bits is None else [str(row.bits), f"{row.bits_per_s:.0f}"]
         lines.append([row.system, *sent, *(cell(row.figures[name], digits, shown) for _, name, digits, shown in columns)])
     return markdown_table(head, lines)
 
@@ -116,16 +116,16 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> str:
 
 def _health(name: str, health: CodeHealth) -> str:
     dead = ", ".join(f"{dimension}:{level}" for dimension, level in health.dead) or "none"
-    joint = f"{health.joint_bits:.1f}" if math.isfinite(health.joint_bits) else "not estimable from so few frames"
+    joint = f"{health.joint_bits:.1f}" if math.isfinite(health.joint_bits) else "unknown"
     head = ["dimension", *(f"level {level} %" for level in range(len(health.use[0]))), "entropy bits"]
     lines = [
         [str(dimension), *(f"{100 * share:.1f}" for share in use), f"{entropy:.2f}"]
         for dimension, (use, entropy) in enumerate(zip(health.use, health.entropy_bits, strict=True))
     ]
     return (
-        f"Codes of {name} over {health.frames} frames: marginal entropy {health.marginal_bits:.2f} of 16 bits, joint entropy "
-        f"(Chao-Shen estimate, coverage {health.coverage:.2f}) {joint}, dead levels (dimension:level, below "
-        f"{100 * DEAD_SHARE:g} % of frames): {dead}.\n\n" + markdown_table(head, lines)
+        f"Codes of {name} over {health.frames} frames: marginal entropy {health.marginal_bits:.2f} of 16 bits; joint "
+        f"entropy {joint} (Chao-Shen estimate, too low while its coverage, {health.coverage:.2f}, is below a half); levels sent in less than "
+        f"{100 * DEAD_SHARE:g} % of the frames (dimension:level): {dead}.\n\n" + markdown_table(head, lines)
     )
 
 

@@ -11,7 +11,6 @@ which no codec needs to exceed (the ceiling).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -57,18 +56,23 @@ class Voices:
         self.mean = np.where(known, prints, 0).sum(axis=0) / counts
         self.deviation = np.sqrt(np.where(known, (prints - self.mean) ** 2, 0).sum(axis=0) / counts)
         self.enough = len(prints) >= FEWEST_ORIGINALS
-        pairs: dict[bool, list[float]] = {True: [], False: []}
-        for (one, speaker), (two, other) in combinations(zip(prints, speakers, strict=True), 2):
-            pairs[speaker == other].append(self.similarity(one, two))
-        self.floor, self.ceiling = (float(np.mean(pairs[same])) if pairs[same] else float("nan") for same in (False, True))
+        directions = np.stack([self._direction(each) for each in prints])
+        pairs = np.triu_indices(len(prints), 1)
+        likeness = (directions @ directions.T)[pairs]
+        same = np.equal.outer(speakers, speakers)[pairs]
+        self.floor, self.ceiling = (self._mean(likeness[chosen]) for chosen in (~same, same))
 
-    def _placed(self, voiceprint: np.ndarray) -> np.ndarray:
+    def _mean(self, values: np.ndarray) -> float:
+        return float(np.mean(values)) if self.enough and len(values) else float("nan")
+
+    def _direction(self, voiceprint: np.ndarray) -> np.ndarray:
+        """Unit vector [D] from the average voice to this one; 0 for the average voice."""
         # An unknown pitch says nothing: it counts as the average one.
         distances = np.nan_to_num(voiceprint - self.mean)
-        return np.divide(distances, self.deviation, out=np.zeros_like(distances), where=self.deviation > 1e-9)
+        placed = np.divide(distances, self.deviation, out=np.zeros_like(distances), where=self.deviation > 1e-9)
+        direction: np.ndarray = placed / max(float(np.linalg.norm(placed)), 1e-9)
+        return direction
 
     def similarity(self, one: np.ndarray, two: np.ndarray) -> float:
-        """Cosine, -1 to 1, of two voiceprints [D] in deviations from the average voice; NaN with too few originals."""
-        first, second = self._placed(one), self._placed(two)
-        size = float(np.linalg.norm(first) * np.linalg.norm(second))
-        return float(first @ second) / size if self.enough and size > 0 else float("nan")
+        """Cosine, -1 to 1, of two voiceprints [D] seen from the average voice; NaN with too few originals."""
+        return float(self._direction(one) @ self._direction(two)) if self.enough else float("nan")
