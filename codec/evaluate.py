@@ -13,7 +13,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +21,16 @@ import soundfile
 from codec.cases import describe_cases
 from codec.chart import draw_chart
 from codec.config import SAMPLE_RATE_HZ
-from codec.figures import Figures, Pair, Profile, Run, measure, processes, profile
-from codec.health import CodeHealth, code_health
-from codec.judge import CachedJudge, Judge, default_cache, open_judge, to_int16
-from codec.lineup import ORIGINAL, SYSTEM_NAMES, build_systems, is_clari
+from codec.evaluation import Evaluation, evaluate
+from codec.figures import processes
+from codec.judge import CachedJudge, default_cache, open_judge
+from codec.lineup import SYSTEM_NAMES, build_systems, is_clari
 from codec.manifest import ManifestError, Utterance, read_manifest
-from codec.metrics import pesq_is_missing, text_errors
+from codec.metrics import pesq_is_missing
 from codec.report import Setting, report, write_health
-from codec.scores import Score, by_system, write_scores
+from codec.scores import by_system, write_scores
 from codec.summary import compare, summarize, write_comparisons, write_rows
-from codec.systems import Decoded, System
-from codec.text import normalize
 from codec.trials import Noises, Trial, make_trials, select_utterances
-from codec.voice import Voices
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser, number
@@ -45,114 +41,25 @@ examples:
   clari-eval --manifest speech.tsv
   clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio
   clari-eval --manifest speech.tsv --model base --model runs/mine --noise noise/ --snr-db 10"""
-SAY_EVERY = 25  # recognised utterances
-Say = Callable[[str], None]
-Keep = Callable[[str, int, np.ndarray], None]
-"""Gets system, number of the utterance and decoded int16 samples [N]."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of every utterance through every system, the health of each model's codes, and the scale of the voices."""
+def _whole(least: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` on."""
 
-    scores: list[Score]
-    healths: dict[str, CodeHealth]
-    voices: Voices
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
 
-
-def _decode(system: System, trials: Sequence[Trial]) -> Iterator[Decoded]:
-    for trial in trials:
-        yield system.decode(trial.clean if system.name == ORIGINAL else trial.heard)
-
-
-def _transcribe(name: str, judge: Judge, heard: Sequence[np.ndarray], say: Say) -> list[str]:
-    hypotheses: list[str] = []
-    for hypothesis in judge.transcribe(heard):
-        hypotheses.append(normalize(hypothesis))
-        if len(hypotheses) % SAY_EVERY == 0 or len(hypotheses) == len(heard):
-            say(f"{name}: {len(hypotheses)}/{len(heard)} recognised")
-    return hypotheses
-
-
-def _score(
-    system: str, trial: Trial, decoded: Decoded, figures: Figures, similarity: float, hypothesis: str, own_hypothesis: str
-) -> Score:
-    wrong, own_wrong = text_errors(trial.utterance.transcript, hypothesis), text_errors(own_hypothesis, hypothesis)
-    return Score(
-        system=system,
-        path=trial.utterance.path.as_posix(),
-        speaker=trial.utterance.speaker,
-        seconds=len(trial.clean) / SAMPLE_RATE_HZ,
-        bits=decoded.bits,
-        coded_s=decoded.coded_s,
-        errors=wrong.errors,
-        words=wrong.words,
-        letter_errors=wrong.letter_errors,
-        letters=wrong.letters,
-        own_errors=own_wrong.errors,
-        own_words=own_wrong.words,
-        own_letter_errors=own_wrong.letter_errors,
-        own_letters=own_wrong.letters,
-        stoi=figures.stoi,
-        estoi=figures.estoi,
-        pesq=figures.pesq,
-        mel_distance=figures.mel_distance,
-        spectral_distance_db=figures.spectral_distance_db,
-        pitch_correlation=figures.pitch_correlation,
-        voicing_error=figures.voicing_error,
-        speaker_similarity=similarity,
-        transcript=normalize(trial.utterance.transcript),
-        hypothesis=hypothesis,
-    )
-
-
-def evaluate(
-    trials: Sequence[Trial], systems: Sequence[System], judge: Judge, say: Say, run: Run = map, keep: Keep | None = None
-) -> Evaluation:
-    """Send every utterance through every system and judge it; the first system is the original."""
-    profiles: list[Profile] = list(run(profile, [trial.clean for trial in trials]))
-    voices = Voices([each.voiceprint for each in profiles], [trial.utterance.speaker for trial in trials])
-    scores: list[Score] = []
-    healths: dict[str, CodeHealth] = {}
-    own: list[str] = []
-    for system in systems:
-        received: list[Decoded] = []
-
-        def pairs(system: System = system, received: list[Decoded] = received) -> Iterator[Pair]:
-            for index, (trial, decoded) in enumerate(zip(trials, _decode(system, trials), strict=True)):
-                received.append(decoded)
-                if keep is not None:
-                    keep(system.name, index, to_int16(decoded.samples))
-                yield Pair(trial.clean, profiles[index], decoded.samples)
-
-        measured: list[Figures] = list(run(measure, pairs()))  # other processes measure while this one decodes
-        say(f"{system.name}: {len(received)} utterances decoded and measured")
-        codes = [decoded.codes for decoded in received if decoded.codes is not None]
-        if codes:
-            healths[system.name] = code_health(np.concatenate(codes))
-        hypotheses = _transcribe(system.name, judge, [to_int16(decoded.samples) for decoded in received], say)
-        own = own or hypotheses
-        for trial, reference, decoded, figures, hypothesis, own_hypothesis in zip(
-            trials, profiles, received, measured, hypotheses, own, strict=True
-        ):
-            similarity = voices.similarity(reference.voiceprint, figures.voiceprint)
-            scores.append(_score(system.name, trial, decoded, figures, similarity, hypothesis, own_hypothesis))
-    return Evaluation(scores, healths, voices)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
+    return parse
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-eval", DESCRIPTION)
     parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
     parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this")
-    parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers; all if not given")
-    parser.add_argument("--seed", type=int, default=1, help="of the selection, the noise and the intervals")
+    parser.add_argument("--utterances", type=_whole(1), metavar="N", help="how many, spread over speakers; all if not given")
+    parser.add_argument("--seed", type=_whole(0), default=1, help="of the selection, the noise and the intervals")
     names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
         "--systems",
@@ -175,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
     parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
     parser.add_argument("--judge", default="pocketsphinx", help="or faster-whisper, or faster-whisper:MODEL")
-    parser.add_argument("--workers", type=_positive, default=2, help="processes that measure and recognise")
+    parser.add_argument("--workers", type=_whole(1), default=2, help="processes that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write tables, picture and utterances here")
     parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")

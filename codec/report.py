@@ -124,8 +124,9 @@ def _health(name: str, health: CodeHealth) -> str:
     ]
     return (
         f"Codes of {name} over {health.frames} frames: marginal entropy {health.marginal_bits:.2f} of 16 bits; joint "
-        f"entropy {joint} (Chao-Shen estimate, too low while its coverage, {health.coverage:.2f}, is below a half); levels sent in less than "
-        f"{100 * DEAD_SHARE:g} % of the frames (dimension:level): {dead}.\n\n" + markdown_table(head, lines)
+        f"entropy {joint} (Chao-Shen estimate, too low while its coverage, {health.coverage:.2f}, is below a half); "
+        f"levels sent in less than {100 * DEAD_SHARE:g} % of the frames (dimension:level): {dead}.\n\n"
+        + markdown_table(head, lines)
     )
 
 
