@@ -77,8 +77,8 @@ def _heading(setting: Setting) -> str:
     )
     if setting.noise is not None:
         heading += (
-            f" Every system but `original` heard noise of {setting.noise} at {setting.snr_db:g} dB SNR (row `noisy`: that noise "
-            "alone); all figures are against the clean original."
+            f" Every system but `original` heard noise of {setting.noise} at {setting.snr_db:g} dB SNR, which row `noisy` "
+            "is before any codec; all figures are against the clean original."
         )
     return heading
 

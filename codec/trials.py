@@ -88,7 +88,7 @@ class Noises:
             else:
                 paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
                 recordings = [load_audio(path) for path in paths]
-        except (CorpusError, KeyError, ValueError, OSError, soundfile.LibsndfileError) as error:
+        except (CorpusError, KeyError, TypeError, ValueError, OSError, soundfile.LibsndfileError) as error:
             raise FileError(f"{folder}: no usable noise ({error}); give --noise a folder of recordings") from None
         self.recordings = [samples for samples in recordings if len(samples) and np.mean(samples**2) > SILENT_POWER]
         if not self.recordings:

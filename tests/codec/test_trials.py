@@ -112,6 +112,7 @@ def test_a_folder_without_noise_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("words")
     with pytest.raises(FileError, match="no usable noise"):
         Noises(tmp_path)
-    (tmp_path / "index.tsv").write_text("words\nmore\n")
-    with pytest.raises(FileError, match="no usable noise"):
-        Noises(tmp_path)
+    for index in ("words\nmore\n", "start\tsamples\n1\n", "start\tsamples\nx\ty\n"):
+        (tmp_path / "index.tsv").write_text(index)
+        with pytest.raises(FileError, match="no usable noise"):
+            Noises(tmp_path)
