@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec.baselines import CODEC2_MODES, Codec2System, OpusSystem, ogg_packets
@@ -83,6 +83,7 @@ def test_packets_span_segments_and_pages() -> None:
     assert ogg_packets(page(bytes([19])) + page(bytes([255, 255])) + page(bytes([10, 45, 0]))) == [19, 520, 45, 0]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 90))
 def test_damaged_pages_are_refused(tail: bytes, cut: int) -> None:
     whole = page(bytes([20, 30]))
