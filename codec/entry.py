@@ -7,4 +7,4 @@ from stream.launch import launch
 
 def evaluate() -> int:
     """clari-eval"""
-    return launch("clari-eval", "codec.evaluate", "eval", ("torch", "pystoi", "jiwer", "pocketsphinx"))
+    return launch("clari-eval", "codec.evaluate", "eval", ("torch", "pystoi", "jiwer", "matplotlib"))

@@ -3,153 +3,63 @@
     clari-eval --manifest speech.tsv
     clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 150 --out results --save-audio
 
-The table goes to stdout, everything else to stderr. The same seed, model and programs give the same digits; hypotheses
+The tables go to stdout, everything else to stderr. The same seed, model and programs give the same digits; hypotheses
 are kept in a cache, so a second run with a new model only recognises what is new.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from codec.cases import describe_cases
+from codec.chart import draw_chart
 from codec.config import SAMPLE_RATE_HZ
-from codec.corpus import load_audio
-from codec.judge import CachedJudge, Judge, PocketsphinxJudge, default_cache, to_int16
+from codec.evaluation import Evaluation, evaluate
+from codec.figures import processes
+from codec.judge import CachedJudge, default_cache, open_judge
+from codec.lineup import SYSTEM_NAMES, build_systems, is_clari
 from codec.manifest import ManifestError, Utterance, read_manifest
-from codec.metrics import intelligibility, mel_distance, word_errors
-from codec.report import Score, report, write_scores
-from codec.systems import SYSTEM_NAMES, System, build_systems
-from codec.text import normalize
+from codec.metrics import pesq_is_missing
+from codec.report import Setting, report, write_health
+from codec.scores import by_system, write_scores
+from codec.summary import compare, summarize, write_comparisons, write_rows
+from codec.trials import Noises, Trial, make_trials, select_utterances
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
-from stream.options import command_parser
+from stream.options import command_parser, number
 
-DESCRIPTION = """Compare codecs on held-out speakers: one table on stdout.
+DESCRIPTION = """Compare codecs on held-out speakers: tables on stdout.
 
 examples:
   clari-eval --manifest speech.tsv
-  clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio"""
-SAY_EVERY = 25  # recognised utterances
+  clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --out results --save-audio
+  clari-eval --manifest speech.tsv --model base --model runs/mine --noise noise/ --snr-db 10"""
 
 
-def select_utterances(utterances: Sequence[Utterance], corpus: str, count: int | None, seed: int) -> list[Utterance]:
-    """Held-out utterances with a transcript, `count` of them spread over the speakers as evenly as they allow.
+def _whole(least: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` on."""
 
-    Raises:
-        UsageError: none is left.
-    """
-    heldout = [item for item in utterances if item.split == "heldout" and normalize(item.transcript)]
-    if not heldout:
-        raise UsageError("no held-out utterance with a transcript; mark some speakers' lines `heldout` in the manifest")
-    chosen = [item for item in heldout if corpus.casefold() in item.corpus.casefold()]
-    if not chosen:
-        corpora = ", ".join(sorted({item.corpus for item in heldout}))
-        raise UsageError(f"no held-out utterance of a corpus like {corpus!r}; choose from: {corpora}")
-    speakers = defaultdict(list)
-    for item in sorted(chosen, key=lambda item: item.path.as_posix()):
-        speakers[item.speaker].append(item)
-    # Every speaker has random numbers of their own, so that one more speaker changes no other's utterances.
-    for speaker, items in speakers.items():
-        random.Random(f"{seed} {speaker}").shuffle(items)
-    order = sorted(speakers)
-    random.Random(seed).shuffle(order)
-    rounds = [item for turn in zip_longest(*(speakers[speaker] for speaker in order)) for item in turn if item is not None]
-    return sorted(rounds[:count], key=lambda item: item.path.as_posix())
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
 
-
-def load_utterance(utterance: Utterance) -> np.ndarray:
-    """Samples [N] at 16 kHz.
-
-    Raises:
-        FileError: the file is missing, damaged or empty, or holds samples that are no numbers.
-    """
-    try:
-        samples = load_audio(utterance.path)
-    except (OSError, soundfile.LibsndfileError):
-        raise FileError(f"{utterance.path}: missing or no audio; repair the manifest") from None
-    if not len(samples) or not np.isfinite(samples).all():
-        raise FileError(f"{utterance.path}: empty or not finite; remove it from the manifest")
-    return samples
-
-
-def evaluate(
-    utterances: Sequence[Utterance],
-    systems: Sequence[System],
-    judge: Judge,
-    say: Callable[[str], None],
-    keep: Callable[[str, int, np.ndarray], None] | None = None,
-) -> list[Score]:
-    """Send every utterance through every system and judge it; the first system is the original.
-
-    keep: called with system, number of the utterance and decoded int16 samples [N].
-    """
-    scores: list[Score] = []
-    own: list[str] = []
-    for system in systems:
-        heard, figures = [], []
-        for number, utterance in enumerate(utterances):
-            original = load_utterance(utterance)
-            decoded = system.decode(original)
-            heard.append(to_int16(decoded.samples))
-            stoi, estoi = (intelligibility(original, decoded.samples, extended) for extended in (False, True))
-            figures.append((decoded.bits, decoded.coded_s, stoi, estoi, mel_distance(original, decoded.samples)))
-            if keep is not None:
-                keep(system.name, number, heard[-1])
-        say(f"{system.name}: {len(heard)} utterances decoded")
-        hypotheses = []
-        for hypothesis in judge.transcribe(heard):
-            hypotheses.append(normalize(hypothesis))
-            if len(hypotheses) % SAY_EVERY == 0 or len(hypotheses) == len(heard):
-                say(f"{system.name}: {len(hypotheses)}/{len(heard)} recognised")
-        own = own or hypotheses
-        for utterance, audio, (bits, coded_s, stoi, estoi, mel), hypothesis, reference in zip(
-            utterances, heard, figures, hypotheses, own, strict=True
-        ):
-            wrong, own_wrong = word_errors(utterance.transcript, hypothesis), word_errors(reference, hypothesis)
-            scores.append(
-                Score(
-                    system=system.name,
-                    path=utterance.path.as_posix(),
-                    speaker=utterance.speaker,
-                    seconds=len(audio) / SAMPLE_RATE_HZ,
-                    bits=bits,
-                    coded_s=coded_s,
-                    errors=wrong.errors,
-                    words=wrong.words,
-                    own_errors=own_wrong.errors,
-                    own_words=own_wrong.words,
-                    stoi=stoi,
-                    estoi=estoi,
-                    mel_distance=mel,
-                    transcript=normalize(utterance.transcript),
-                    hypothesis=hypothesis,
-                )
-            )
-    return scores
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not positive")
-    return number
+    return parse
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-eval", DESCRIPTION)
     parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
     parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this")
-    parser.add_argument("--utterances", type=_positive, metavar="N", help="how many, spread over speakers; all if not given")
-    parser.add_argument("--seed", type=int, default=1, help="of the selection and of the intervals")
+    parser.add_argument("--utterances", type=_whole(1), metavar="N", help="how many, spread over speakers; all if not given")
+    parser.add_argument("--seed", type=_whole(0), default=1, help="of the selection, the noise and the intervals")
     names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
         "--systems",
@@ -157,9 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SYSTEM_NAMES,
         default=SYSTEM_NAMES,
         metavar="NAME",
-        help=f"rows of the table, of {names}; the original is always one",
+        help=f"rows of the tables, of {names}; the original is always one",
     )
-    parser.add_argument("--model", default="base", help="name or folder of clari's graphs")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="name or folder of clari's graphs; several times compares (default: base)"
+    )
     parser.add_argument(
         "--vocoder",
         type=Path,
@@ -167,9 +79,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="weights file or run folder for the row `vocoder`",
     )
-    parser.add_argument("--workers", type=_positive, default=2, help="recogniser processes")
+    parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
+    parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
+    parser.add_argument("--judge", default="pocketsphinx", help="or faster-whisper, or faster-whisper:MODEL")
+    parser.add_argument("--workers", type=_whole(1), default=2, help="processes that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write table.md and utterances.csv here")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write tables, picture and utterances here")
     parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")
     return parser
 
@@ -194,31 +109,62 @@ def _writing(folder: Path) -> Iterator[None]:
         raise FileError(f"{folder}: cannot be written ({error}); choose another --out") from None
 
 
+def _conclude(args: argparse.Namespace, judge: str, trials: Sequence[Trial], found: Evaluation) -> None:
+    setting = Setting(
+        manifest=args.manifest,
+        utterances=len(trials),
+        speakers=len({trial.utterance.speaker for trial in trials}),
+        seconds=sum(len(trial.clean) for trial in trials) / SAMPLE_RATE_HZ,
+        judge=judge,
+        seed=args.seed,
+        noise=args.noise,
+        snr_db=args.snr_db,
+        similarity_floor=found.voices.floor,
+        similarity_ceiling=found.voices.ceiling,
+    )
+    rows, comparisons = summarize(found.scores, args.seed), compare(found.scores, args.seed)
+    text = report(setting, rows, comparisons, found.healths)
+    print(text, end="")
+    if args.out is None:
+        return
+    cases = [describe_cases(name, own) for name, own in by_system(found.scores).items() if is_clari(name)]
+    with _writing(args.out):
+        (args.out / "table.md").write_text("\n".join([text, *cases]), encoding="utf-8")
+        write_rows(args.out / "table.csv", rows)
+        write_comparisons(args.out / "comparisons.csv", comparisons)
+        write_scores(args.out / "utterances.csv", found.scores)
+        write_health(args.out / "codes.json", found.healths)
+        draw_chart(args.out / "table.png", rows)
+
+
 def _run(args: argparse.Namespace) -> int:
+    import torch
+
+    torch.set_num_threads(1)  # sums in one order: the same digits on any number of cores
     if args.save_audio and args.out is None:
         raise UsageError("--save-audio needs a folder; add --out DIR")
     utterances = select_utterances(_read(args.manifest), args.corpus, args.utterances, args.seed)
-    systems, skipped = build_systems(args.systems, args.model, args.vocoder)
+    noises = None if args.noise is None else Noises(args.noise)
+    systems, skipped = build_systems(args.systems, args.model or ["base"], args.vocoder, noisy=noises is not None)
     for name, reason in skipped.items():
         _say(f"{name} left out: {reason}")
-    judge = CachedJudge(PocketsphinxJudge(args.workers), args.cache)
+    if pesq_is_missing():
+        _say("PESQ left out: package pesq not found; install a C compiler and: pip install 'clari[pesq]'")
+    judge = CachedJudge(open_judge(args.judge, args.workers), args.cache)
+    trials = make_trials(utterances, noises, args.snr_db, args.seed)
     if args.out is not None:
         with _writing(args.out):
             args.out.mkdir(parents=True, exist_ok=True)
 
-    def keep(system: str, number: int, samples: np.ndarray) -> None:
+    def keep(system: str, index: int, samples: np.ndarray) -> None:
         folder = args.out / system
         with _writing(args.out):
             folder.mkdir(exist_ok=True)
-            soundfile.write(folder / f"{number:04d}-{utterances[number].path.stem}.wav", samples, SAMPLE_RATE_HZ)
+            soundfile.write(folder / f"{index:04d}-{utterances[index].path.stem}.wav", samples, SAMPLE_RATE_HZ)
 
-    scores = evaluate(utterances, systems, judge, _say, keep if args.save_audio else None)
-    table = report(scores, args.manifest, judge.name, args.seed)
-    print(table, end="")
-    if args.out is not None:
-        with _writing(args.out):
-            (args.out / "table.md").write_text(table, encoding="utf-8")
-            write_scores(args.out / "utterances.csv", scores)
+    with processes(min(args.workers, len(trials))) as run:
+        found = evaluate(trials, systems, judge, _say, run, keep if args.save_audio else None)
+    _conclude(args, judge.name, trials, found)
     return 0
 
 

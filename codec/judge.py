@@ -1,6 +1,6 @@
 """Recognisers that judge decoded speech. None of them is used in training.
 
-    judge = CachedJudge(PocketsphinxJudge(workers=2), default_cache())
+    judge = CachedJudge(open_judge("pocketsphinx", workers=2), default_cache())
     for hypothesis in judge.transcribe(audios): ...
 
 A hypothesis depends on the audio and the recogniser's version only, never on the order of the utterances or on which
@@ -16,14 +16,14 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from codec.config import SAMPLE_RATE_HZ
-from stream.errors import ClariError, FileError
+from stream.errors import ClariError, FileError, UsageError
 
 
 class Judge(Protocol):
@@ -69,8 +69,16 @@ class PocketsphinxJudge:
     """CMU pocketsphinx with the US English model of its package, about real time on one core (Huggins-Daines 2006)."""
 
     def __init__(self, workers: int = 2):
+        """Find the package.
+
+        Raises:
+            ClariError: it is not installed.
+        """
         self.workers = workers
-        self.name = f"pocketsphinx {version('pocketsphinx')} en-us"
+        try:
+            self.name = f"pocketsphinx {version('pocketsphinx')} en-us"
+        except PackageNotFoundError:
+            raise ClariError("judge pocketsphinx is not installed; install: pip install 'clari[eval]'") from None
 
     def transcribe(self, audios: Sequence[np.ndarray]) -> Iterator[str]:
         """See Judge.transcribe.
@@ -87,6 +95,23 @@ class PocketsphinxJudge:
                 yield from pool.map(_recognize, audios)
             except BrokenProcessPool:
                 raise ClariError("a recogniser process died, likely out of memory; use --workers 1") from None
+
+
+def open_judge(name: str, workers: int) -> Judge:
+    """The judge `pocketsphinx`, or `faster-whisper` with a model of its own choice or behind a colon.
+
+    Raises:
+        ClariError: its package is not installed or its model cannot be had.
+        UsageError: there is no such judge.
+    """
+    kind, _, model = name.partition(":")
+    if name == "pocketsphinx":
+        return PocketsphinxJudge(workers)
+    if kind == "faster-whisper":
+        from codec.whisper import DEFAULT_MODEL, WhisperJudge  # only who asks for it needs its package
+
+        return WhisperJudge(model or DEFAULT_MODEL, workers)
+    raise UsageError(f"no judge {name!r}; choose pocketsphinx, faster-whisper or faster-whisper:MODEL")
 
 
 class CachedJudge:

@@ -1,14 +1,14 @@
-"""Figures of decoded speech: word errors, intelligibility, mel distance, and how sure the figures are.
+"""Figures of one decoded utterance: errors of words and letters, intelligibility, quality, spectral distances.
 
-Every function is pure; the same input and seed give the same digits.
+Every function is pure; the same input gives the same digits.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,39 +21,40 @@ if TYPE_CHECKING:
 
     from codec.frontend import LogMel
 
-# torch, jiwer and pystoi are imported where they are used: the recogniser's processes import this module without
+# torch, jiwer, pystoi and pesq are imported where they are used: the recogniser's processes import this module without
 # needing them, and a missing extra is reported in one line instead of a traceback.
 
-RESAMPLES = 10_000
-_BLOCK = 1_000  # resamples held in memory at once
+SPECTRUM_SAMPLES = 512
+SPECTRUM_RANGE_DB = 60.0  # below the original's strongest bin everything counts as equally silent
 
 
 @dataclass(frozen=True)
-class WordErrors:
-    """Substitutions, deletions and insertions of a hypothesis, and the number of words of its reference."""
+class TextErrors:
+    """Substitutions, deletions and insertions of a hypothesis, and the length of its reference, in words and letters.
+
+    Letters include the single spaces between words.
+    """
 
     errors: int
     words: int
+    letter_errors: int
+    letters: int
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure and the ends of its 95 % confidence interval, in the figure's unit."""
-
-    value: float
-    low: float
-    high: float
-
-
-def word_errors(reference: str, hypothesis: str) -> WordErrors:
-    """Word errors of the best alignment of two texts, both normalised first. An empty reference has 0 words."""
+def text_errors(reference: str, hypothesis: str) -> TextErrors:
+    """Errors of the best alignments of two texts, both normalised first. An empty reference has 0 words."""
     import jiwer
 
     reference, hypothesis = normalize(reference), normalize(hypothesis)
     if not reference:
-        return WordErrors(len(hypothesis.split()), 0)
-    counts = jiwer.process_words(reference, hypothesis)
-    return WordErrors(counts.substitutions + counts.deletions + counts.insertions, len(reference.split()))
+        return TextErrors(len(hypothesis.split()), 0, len(hypothesis), 0)
+    words, letters = jiwer.process_words(reference, hypothesis), jiwer.process_characters(reference, hypothesis)
+    return TextErrors(
+        words.substitutions + words.deletions + words.insertions,
+        len(reference.split()),
+        letters.substitutions + letters.deletions + letters.insertions,
+        len(reference),
+    )
 
 
 def intelligibility(original: np.ndarray, decoded: np.ndarray, extended: bool = False) -> float:
@@ -75,6 +76,25 @@ def intelligibility(original: np.ndarray, decoded: np.ndarray, extended: bool = 
         return float("nan")
     finally:
         np.random.set_state(random_state)
+
+
+def pesq_is_missing() -> bool:
+    """Whether PESQ cannot be measured because its package is not installed."""
+    return find_spec("pesq") is None
+
+
+def perceptual_quality(original: np.ndarray, decoded: np.ndarray) -> float:
+    """Wideband PESQ of samples [N] and [N] at 16 kHz: about 1 (bad) to 4.6 (the original).
+
+    ITU-T P.862.2, in the `pesq` package. NaN without that package, and where it finds no utterance, like in silence or
+    in less than a quarter of a second.
+    """
+    if pesq_is_missing() or not np.any(decoded) or not np.any(original):
+        return float("nan")
+    from pesq import PesqError, pesq
+
+    value = float(pesq(SAMPLE_RATE_HZ, original, decoded, "wb", on_error=PesqError.RETURN_VALUES))
+    return value if value > 0 else float("nan")  # its error codes are negative
 
 
 @cache
@@ -102,52 +122,21 @@ def mel_distance(original: np.ndarray, decoded: np.ndarray) -> float:
     return float((log_mel(original) - log_mel(decoded)).abs().mean()) * LOG_DEVIATION
 
 
-def _resampled_sums(columns: Sequence[Sequence[float]], seed: int) -> Iterator[np.ndarray]:
-    """Sums [resamples, columns] over utterances drawn with replacement: column i holds one number per utterance.
+def _power(samples: np.ndarray) -> np.ndarray:
+    """Power spectra [T, bins] of samples [N], one per 10 ms, windows of 32 ms."""
+    padded = np.pad(samples.astype(np.float64), SPECTRUM_SAMPLES // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, SPECTRUM_SAMPLES)[::HOP_SAMPLES]
+    power: np.ndarray = np.abs(np.fft.rfft(frames * np.hanning(SPECTRUM_SAMPLES + 1)[:-1])) ** 2
+    return power
 
-    The draws depend on the seed and the number of utterances alone, so two systems see the same resamples.
+
+def spectral_distance_db(original: np.ndarray, decoded: np.ndarray) -> float:
+    """Log-spectral distance of samples [N] and [N] in dB: per frame the root mean square over bins, then the mean.
+
+    Gray and Markel 1976 (IEEE TASSP 24). What lies more than 60 dB below the original's strongest bin counts as lying
+    60 dB below it: otherwise the figure would tell how silent the pauses are.
     """
-    values = np.asarray(columns, dtype=np.float64)
-    utterances = values.shape[1]
-    random = np.random.default_rng(seed)
-    for _ in range(RESAMPLES // _BLOCK):
-        counts = random.multinomial(utterances, np.full(utterances, 1 / utterances), size=_BLOCK)
-        yield counts @ values.T
-
-
-def _interval(value: float, resampled: np.ndarray) -> Interval:
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(float(value), float(low), float(high))
-
-
-def ratio_interval(parts: Sequence[float], wholes: Sequence[float], seed: int) -> Interval:
-    """sum(parts) / sum(wholes) with its 95 % bootstrap interval over utterances (Bisani and Ney 2004, ICASSP).
-
-    parts, wholes: one number per utterance, like errors and words. A whole of 0 words counts as 1.
-    """
-    resampled = np.concatenate([sums[:, 0] / np.maximum(sums[:, 1], 1) for sums in _resampled_sums([parts, wholes], seed)])
-    return _interval(sum(parts) / max(sum(wholes), 1), resampled)
-
-
-def mean_interval(values: Sequence[float], seed: int) -> Interval:
-    """Mean of one number per utterance with its 95 % bootstrap interval; NaN values are left out."""
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    return ratio_interval(known, [1.0] * len(known), seed)
-
-
-def paired_difference(
-    errors: Sequence[float], other_errors: Sequence[float], words: Sequence[float], seed: int
-) -> tuple[Interval, float]:
-    """Difference of two error rates on the same utterances, and the two-sided p-value of the paired bootstrap.
-
-    Both systems are resampled together (Bisani and Ney 2004): an utterance that is hard for both tells nothing.
-    p is twice the share of resamples whose difference has the rarer sign or is zero, at most 1, at least 2 / (resamples + 1).
-    """
-    resampled = np.concatenate(
-        [(sums[:, 0] - sums[:, 1]) / np.maximum(sums[:, 2], 1) for sums in _resampled_sums([errors, other_errors, words], seed)]
-    )
-    rarer = min(int(np.sum(resampled <= 0)), int(np.sum(resampled >= 0)))
-    p_value = min(1.0, 2 * (rarer + 1) / (len(resampled) + 1))
-    return _interval((sum(errors) - sum(other_errors)) / max(sum(words), 1), resampled), p_value
+    powers = _power(original), _power(decoded)
+    floor = max(float(powers[0].max()), 1e-12) * 10 ** (-SPECTRUM_RANGE_DB / 10)
+    levels_db = [10 * np.log10(np.maximum(power, floor)) for power in powers]
+    return float(np.mean(np.sqrt(np.mean((levels_db[0] - levels_db[1]) ** 2, axis=1))))

@@ -1,57 +1,60 @@
-"""The table of an evaluation, and the scores it is made of."""
+"""The tables of an evaluation in Markdown."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codec.metrics import Interval, mean_interval, paired_difference, ratio_interval
+from codec.bootstrap import Interval
+from codec.health import DEAD_SHARE, CodeHealth
+from codec.summary import Comparison, Row
 
-HEAD = ("system", "bps", "WER % [95 % CI]", "WER % vs original's own output", "STOI", "ESTOI", "mel distance")
+# Title of the column, name of the measure, digits, whether the interval is shown.
+Columns = tuple[tuple[str, str, int, bool], ...]
+INTELLIGIBILITY: Columns = (
+    ("WER % [95 % CI]", "wer_percent", 1, True),
+    ("CER % [95 % CI]", "cer_percent", 1, True),
+    ("WER % vs own", "own_wer_percent", 1, False),
+    ("CER % vs own", "own_cer_percent", 1, False),
+    ("STOI", "stoi", 3, True),
+    ("ESTOI", "estoi", 3, True),
+)
+QUALITY: Columns = (
+    ("PESQ wb", "pesq", 2, True),
+    ("mel distance", "mel_distance", 3, False),
+    ("LSD dB", "spectral_distance_db", 2, False),
+    ("F0 correlation", "pitch_correlation", 3, True),
+    ("voicing error %", "voicing_error_percent", 1, False),
+    ("speaker similarity", "speaker_similarity", 3, True),
+)
+COMPARED: Columns = (("WER", "wer_percent", 1, True), ("CER", "cer_percent", 1, True), ("STOI", "stoi", 3, True))
 
 
 @dataclass(frozen=True)
-class Score:
-    """One utterance through one system; a line of utterances.csv."""
+class Setting:
+    """What was judged: heads the tables."""
 
-    system: str
-    path: str
-    speaker: str
+    manifest: Path
+    utterances: int
+    speakers: int
     seconds: float
-    bits: int | None
-    coded_s: float
-    errors: int
-    words: int
-    own_errors: int  # against what the judge made of the original
-    own_words: int
-    stoi: float
-    estoi: float
-    mel_distance: float
-    transcript: str
-    hypothesis: str
+    judge: str
+    seed: int
+    noise: Path | None
+    snr_db: float
+    similarity_floor: float
+    similarity_ceiling: float
 
 
-def _with_interval(figure: Interval, scale: float, digits: int) -> str:
-    value, low, high = (f"{scale * number:.{digits}f}" for number in (figure.value, figure.low, figure.high))
-    return f"{value} [{low}, {high}]"
-
-
-def _row(name: str, scores: Sequence[Score], seed: int) -> tuple[str, ...]:
-    bits = [score.bits for score in scores if score.bits is not None]
-    wer = ratio_interval([score.errors for score in scores], [score.words for score in scores], seed)
-    own = ratio_interval([score.own_errors for score in scores], [score.own_words for score in scores], seed)
-    return (
-        name,
-        f"{sum(bits) / sum(score.coded_s for score in scores):.0f}" if bits else "-",
-        _with_interval(wer, 100, 1),
-        f"{100 * own.value:.1f}",
-        _with_interval(mean_interval([score.stoi for score in scores], seed), 1, 3),
-        _with_interval(mean_interval([score.estoi for score in scores], seed), 1, 3),
-        f"{mean_interval([score.mel_distance for score in scores], seed).value:.3f}",
-    )
+def cell(figure: Interval, digits: int, with_interval: bool) -> str:
+    """A figure as text, `-` where it is not defined."""
+    if not math.isfinite(figure.value):
+        return "-"
+    value, low, high = (f"{number:.{digits}f}" for number in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]" if with_interval else value
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -66,32 +69,88 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def report(scores: Sequence[Score], manifest: Path, judge: str, seed: int) -> str:
-    """Heading, table, and how sure the difference between clari and Codec2 is."""
-    systems: dict[str, list[Score]] = defaultdict(list)
-    for score in scores:
-        systems[score.system].append(score)
-    some = next(iter(systems.values()))
-    minutes = sum(score.seconds for score in some) / 60
-    speakers = len({score.speaker for score in some})
+def _heading(setting: Setting) -> str:
+    minutes = setting.seconds / 60
+    heading = (
+        f"Held-out speech of {setting.manifest}: {setting.utterances} utterances, {setting.speakers} speakers, "
+        f"{minutes:.1f} minutes; judge {setting.judge}; seed {setting.seed}; 95 % bootstrap intervals over utterances."
+    )
+    if setting.noise is not None:
+        heading += (
+            f" Every system but `original` heard noise of {setting.noise} at {setting.snr_db:g} dB SNR, which row `noisy` "
+            "is before any codec; all figures are against the clean original."
+        )
+    return heading
+
+
+def _systems_table(rows: Sequence[Row], columns: Columns) -> str:
+    head = ["system", "bits sent", "bps", *(title for title, _, _, _ in columns)]
+    lines = []
+    for row in rows:
+        sent = ["-", "-"] if row.bits is None else [str(row.bits), f"{row.bits_per_s:.0f}"]
+        lines.append([row.system, *sent, *(cell(row.figures[name], digits, shown) for _, name, digits, shown in columns)])
+    return markdown_table(head, lines)
+
+
+def _similarity_note(setting: Setting) -> str:
+    floor, ceiling = (
+        f"{value:.3f}" if math.isfinite(value) else "unknown" for value in (setting.similarity_floor, setting.similarity_ceiling)
+    )
+    return (
+        "Speaker similarity is the cosine of long-term cepstra and pitch below 4 kHz, without a trained model: in this run "
+        f"different speakers' originals have {floor} (floor), one speaker's other utterances {ceiling}."
+    )
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> str:
+    head = ["clari minus other", *(text for title, _, _, _ in COMPARED for text in (f"{title} [95 % CI]", f"p {title}"))]
+    lines = []
+    for each in comparisons:
+        cells = [f"{each.system} - {each.other}"]
+        for _, name, digits, shown in COMPARED:
+            difference, p_value = each.differences[name]
+            cells += [cell(difference, digits, shown), f"{p_value:.4f}" if math.isfinite(p_value) else "-"]
+        lines.append(cells)
+    return markdown_table(head, lines)
+
+
+def _health(name: str, health: CodeHealth) -> str:
+    dead = ", ".join(f"{dimension}:{level}" for dimension, level in health.dead) or "none"
+    joint = f"{health.joint_bits:.1f}" if math.isfinite(health.joint_bits) else "unknown"
+    head = ["dimension", *(f"level {level} %" for level in range(len(health.use[0]))), "entropy bits"]
     lines = [
-        f"Held-out speech of {manifest}: {len(some)} utterances, {speakers} speakers, {minutes:.1f} minutes; "
-        f"judge {judge}; seed {seed}; 95 % bootstrap intervals over utterances.",
-        "",
-        markdown_table(HEAD, [_row(name, rows, seed) for name, rows in systems.items()]),
+        [str(dimension), *(f"{100 * share:.1f}" for share in use), f"{entropy:.2f}"]
+        for dimension, (use, entropy) in enumerate(zip(health.use, health.entropy_bits, strict=True))
     ]
-    for other in (name for name in systems if name.startswith("codec2") and "clari" in systems):
-        errors, other_errors = ([score.errors for score in systems[name]] for name in ("clari", other))
-        difference, p_value = paired_difference(errors, other_errors, [score.words for score in some], seed)
-        points = _with_interval(difference, 100, 1)
-        lines += ["", f"WER of clari minus {other}: {points} points; paired bootstrap p = {p_value:.4f} (two-sided)."]
-    return "\n".join(lines) + "\n"
+    return (
+        f"Codes of {name} over {health.frames} frames: marginal entropy {health.marginal_bits:.2f} of 16 bits; joint "
+        f"entropy {joint} (Chao-Shen estimate, too low while its coverage, {health.coverage:.2f}, is below a half); "
+        f"levels sent in less than {100 * DEAD_SHARE:g} % of the frames (dimension:level): {dead}.\n\n"
+        + markdown_table(head, lines)
+    )
 
 
-def write_scores(path: Path, scores: Sequence[Score]) -> None:
-    """utterances.csv: one line per utterance and system."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Score))
-        for score in scores:
-            writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in astuple(score))
+def report(setting: Setting, rows: Sequence[Row], comparisons: Sequence[Comparison], healths: Mapping[str, CodeHealth]) -> str:
+    """Heading, two tables of the same systems, differences, use of the codes: what goes to stdout."""
+    parts = [
+        _heading(setting),
+        "Intelligibility; `vs own`: against what the judge made of the original.",
+        _systems_table(rows, INTELLIGIBILITY),
+        "Quality, against the original.",
+        _systems_table(rows, QUALITY),
+        _similarity_note(setting),
+    ]
+    if comparisons:
+        parts.append("Differences in points (WER, CER) and units (STOI); two-sided p-values of the paired bootstrap.")
+        parts.append(_comparison_table(comparisons))
+    parts += [_health(name, health) for name, health in healths.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_health(path: Path, healths: Mapping[str, CodeHealth]) -> None:
+    """codes.json: the health of each model's codes; what is not known is null."""
+    known = {
+        name: {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(health).items()}
+        for name, health in healths.items()
+    }
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
+from codec import metrics
 from codec.frontend import LOG_DEVIATION, LOG_MEAN
 from codec.metrics import (
-    Interval,
-    WordErrors,
+    TextErrors,
     intelligibility,
     log_mel,
-    mean_interval,
     mel_distance,
-    paired_difference,
-    ratio_interval,
-    word_errors,
+    perceptual_quality,
+    pesq_is_missing,
+    spectral_distance_db,
+    text_errors,
 )
+from tests.conftest import speech_like
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -26,71 +28,20 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("reference", "hypothesis", "errors", "words"),
+    ("reference", "hypothesis", "found"),
     [
-        ("A B C", "a b c", 0, 3),
-        ("a b c", "a x c", 1, 3),
-        ("a b c", "a c", 1, 3),
-        ("a b c", "a b b c d", 2, 3),
-        ("a b c", "", 3, 3),
-        ("", "a b", 2, 0),
-        ("", "", 0, 0),
-        ("it's", "its", 1, 1),
+        ("A B C", "a b c", TextErrors(0, 3, 0, 5)),
+        ("a b c", "a x c", TextErrors(1, 3, 1, 5)),
+        ("a b c", "a c", TextErrors(1, 3, 2, 5)),
+        ("a b c", "a b b c d", TextErrors(2, 3, 4, 5)),
+        ("a b c", "", TextErrors(3, 3, 5, 5)),
+        ("", "a b", TextErrors(2, 0, 3, 0)),
+        ("", "", TextErrors(0, 0, 0, 0)),
+        ("it's", "its", TextErrors(1, 1, 1, 4)),
     ],
 )
-def test_word_errors(reference: str, hypothesis: str, errors: int, words: int) -> None:
-    assert word_errors(reference, hypothesis) == WordErrors(errors, words)
-
-
-def test_ratio_weights_by_words_and_is_deterministic() -> None:
-    errors, words = [1, 0, 6, 2], [1, 5, 10, 4]
-    first = ratio_interval(errors, words, seed=7)
-    assert first.value == pytest.approx(9 / 20)
-    assert first.low < first.value < first.high
-    assert ratio_interval(errors, words, seed=7) == first
-
-
-def test_equal_utterances_leave_no_doubt() -> None:
-    assert ratio_interval([1] * 5, [4] * 5, seed=1) == Interval(0.25, 0.25, 0.25)
-
-
-def test_interval_covers_the_truth_19_times_in_20() -> None:
-    random = np.random.default_rng(3)
-    truth, trials = 0.3, 30
-    covered = 0
-    for trial in range(trials):
-        words = random.integers(5, 20, size=50)
-        interval = ratio_interval(random.binomial(words, truth).tolist(), words.tolist(), seed=trial)
-        covered += interval.low <= truth <= interval.high
-    assert 0.85 <= covered / trials <= 1
-
-
-def test_mean_leaves_out_what_is_undefined() -> None:
-    assert mean_interval([0.5, math.nan, 0.7], seed=1).value == pytest.approx(0.6)
-    assert math.isnan(mean_interval([math.nan], seed=1).value)
-
-
-def test_paired_difference_of_equal_systems() -> None:
-    errors = [1, 2, 0, 3]
-    assert paired_difference(errors, errors, [5] * 4, seed=1) == (Interval(0, 0, 0), 1.0)
-
-
-def test_paired_difference_has_sign_and_symmetry() -> None:
-    worse, better, words = [4, 5, 3, 6, 5, 4], [1, 2, 1, 2, 3, 0], [10] * 6
-    difference, p_value = paired_difference(better, worse, words, seed=1)
-    assert difference.value == pytest.approx(-0.3)
-    assert difference.high < 0
-    assert p_value == pytest.approx(2 / 10_001)
-    assert paired_difference(worse, better, words, seed=1)[1] == p_value
-
-
-def test_pairing_sees_a_small_difference_between_hard_and_easy_utterances() -> None:
-    words = [10] * 40
-    errors = [0, 9] * 20
-    other = [error + (number % 4 == 0) for number, error in enumerate(errors)]
-    assert paired_difference(errors, other, words, seed=1)[1] < 0.01
-    alone = ratio_interval(errors, words, seed=1)
-    assert alone.low < sum(other) / sum(words) < alone.high
+def test_errors_of_words_and_letters(reference: str, hypothesis: str, found: TextErrors) -> None:
+    assert text_errors(reference, hypothesis) == found
 
 
 def test_mel_distance_of_half_the_level_is_log_two() -> None:
@@ -121,3 +72,32 @@ def test_intelligibility_of_silence_repeats_and_spares_the_global_random_state()
     assert intelligibility(speech, silence, extended=True) == first
     np.random.seed(5)
     assert np.random.random() == drawn
+
+
+def test_spectral_distance_of_half_the_level_is_6_db() -> None:
+    speech = noise(1)
+    assert spectral_distance_db(speech, speech) == 0
+    assert spectral_distance_db(speech, speech / 2) == pytest.approx(20 * math.log10(2), abs=0.01)
+    assert spectral_distance_db(speech, 10 * speech) == pytest.approx(20, abs=0.01)
+
+
+def test_spectral_distance_ignores_how_silent_silence_is() -> None:
+    speech, silence = noise(1), np.zeros(16_000, np.float32)
+    original = np.concatenate([speech, silence])
+    assert spectral_distance_db(original, np.concatenate([speech, silence + 1e-6])) == pytest.approx(0, abs=1e-3)
+    assert math.isfinite(spectral_distance_db(silence, speech))
+
+
+@pytest.mark.skipif(pesq_is_missing(), reason="needs the extra pesq")
+def test_perceptual_quality() -> None:
+    speech = speech_like(2.0)
+    assert perceptual_quality(speech, speech) == pytest.approx(4.64, abs=0.01)
+    some, much = (perceptual_quality(speech, speech + share * noise(2)) for share in (0.01, 0.3))
+    assert 1 <= much < some < 4.6
+    assert math.isnan(perceptual_quality(speech, np.zeros_like(speech)))
+    assert math.isnan(perceptual_quality(speech[:1000], speech[:1000]))
+
+
+def test_perceptual_quality_is_undefined_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None if name == "pesq" else find_spec(name))
+    assert math.isnan(perceptual_quality(noise(1), noise(1)))
