@@ -89,6 +89,7 @@ class LossConfig:
     mel: float = 1.0
     recognizer: float = 0.7  # relative L1 over the recogniser's hidden layers + posterior_kl * KL
     posterior_kl: float = 0.3
+    knowledge: float = 0.0  # KL of those posteriors to what a linear layer reads from the decoder before it draws the mel
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
     adversarial: float = 0.0  # vocoder: convince the discriminators

@@ -29,6 +29,7 @@ class Decoder(nn.Module):
             layers += blocks(count, next_width, config.kernel, config.expansion)
             width = next_width
         self.stack = Stack(*layers)
+        self.deep = config.decoder_blocks[0]  # layers at 12.5 Hz
         self.norm = nn.LayerNorm(width)
         self.output = Upsample(width, config.mels, 2)
 
@@ -36,7 +37,13 @@ class Decoder(nn.Module):
         return self.stack.initial_state(batch)
 
     def forward(self, values: Tensor, lost: Tensor, state: State) -> tuple[Tensor, State]:
+        mel, _, state = self.decode(values, lost, state)
+        return mel, state
+
+    def decode(self, values: Tensor, lost: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Log-mel as `forward` gives it, and what the network knows at 12.5 Hz before it draws it: [B, T, width]."""
         gone = lost.unsqueeze(2).to(values.dtype)
-        x, state = self.stack(self.embed(values) * (1 - gone) + self.lost * gone, state)
+        knowledge, deep = self.stack.part(self.embed(values) * (1 - gone) + self.lost * gone, state, 0, self.deep)
+        x, shallow = self.stack.part(knowledge, state, self.deep, len(self.stack.layers))
         mel, _ = self.output(self.norm(x), ())
-        return mel.float(), state
+        return mel.float(), knowledge, (*deep, *shallow)

@@ -116,9 +116,13 @@ class Stack(nn.Module):
         return tuple(layer.initial_state(batch) for layer in self.layers)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        states = []
-        for layer, before in zip(self.layers, state, strict=True):
-            x, after = layer(x, before)
+        return self.part(x, state, 0, len(self.layers))
+
+    def part(self, x: Tensor, state: State, first: int, last: int) -> tuple[Tensor, tuple[State, ...]]:
+        """Layers `first` to `last` - 1 alone, with the state of the whole stack; returns their part of the new state."""
+        states: list[State] = []
+        for index in range(first, last):
+            x, after = self.layers[index](x, state[index])
             states.append(after)
         return x, tuple(states)
 

@@ -33,10 +33,15 @@ class MelCodec(nn.Module):
 
         `flips` [B, T, 8] are wrong bits on air (see `quantizer.damage`).
         """
+        decoded, codes, _ = self.listen(mel, lost, flips)
+        return decoded, codes
+
+    def listen(self, mel: Tensor, lost: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """As `forward`, and what the decoder knows at 12.5 Hz: [B, T, width]."""
         positions, _ = self.encoder(mel, self.encoder.initial_state(len(mel)))
         codes, values = quantize(positions, flips)
-        decoded, _ = self.decoder(values, lost, self.decoder.initial_state(len(mel)))
-        return decoded, codes
+        decoded, knowledge, _ = self.decoder.decode(values, lost, self.decoder.initial_state(len(mel)))
+        return decoded, codes, knowledge
 
 
 class Codec(nn.Module):

@@ -9,6 +9,7 @@ a published result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,17 @@ from codec.phones import CLASSES
 from codec.text import LETTER_CLASSES
 
 REDUCTION = 4  # mel frames per recogniser frame: 25 Hz
+
+
+Heads = tuple[Tensor, Tensor, Tensor]
+HEAD_CLASSES = (CLASSES, CLASSES, LETTER_CLASSES)
+
+
+class Heard(NamedTuple):
+    """Hidden layers, first to last, and log-probabilities of the three heads."""
+
+    hidden: list[Tensor]
+    heads: Heads
 
 
 class CentredBlock(nn.Module):
@@ -60,27 +72,39 @@ class Recognizer(nn.Module):
             outputs.append(x)
         return outputs
 
-    def heads(self, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def listen(self, mel: Tensor) -> Heard:
+        """Everything that the recogniser makes of log-mel [B, T, mels]."""
+        hidden = self.hidden(mel)
+        return Heard(hidden, self.heads(hidden[-1]))
+
+    def heads(self, last: Tensor) -> Heads:
         """Last hidden layer -> log-probabilities at 25 Hz of CTC phones, frame phones and CTC letters, [B, T / 4, K] each."""
         x = self.norm(last)
         phones, frames, letters = (F.log_softmax(head(x).float(), dim=2) for head in (self.ctc, self.frames, self.letters))
         return phones, frames, letters
 
 
-def recognizer_loss(
-    recognizer: Recognizer, decoded: Tensor, original: Tensor, weight: Tensor, kl_weight: float
-) -> tuple[Tensor, Tensor]:
-    """How differently the frozen recogniser hears decoded and original log-mel, both [B, T, mels].
+def divergences(heard: Heads, wanted: Heads, weight: Tensor) -> Tensor:
+    """KL divergence of wanted from heard posteriors, summed over heads, in nats per frame that counts.
+
+    Heads are log-probabilities [B, T, K] each; `weight` [B, T] says how much each frame counts. Every crop counts alike.
+    """
+    frames = weight.sum(1).clamp(min=1)
+    each = [
+        ((F.kl_div(h, w, log_target=True, reduction="none").sum(2) * weight).sum(1) / frames).mean()
+        for h, w in zip(heard, wanted, strict=True)
+    ]
+    return torch.stack(each).sum()
+
+
+def recognizer_loss(heard: Heard, original: Heard, weight: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
+    """How differently the frozen recogniser hears decoded and original speech.
 
     `weight` [B, T / 4] says how much each recogniser frame counts: 0 where nothing arrived and nothing can be asked
     for. Returns the mean over crops and hidden layers of the L1 distance relative to the original's magnitude, plus
     `kl_weight` times the KL divergence of the posteriors; and that divergence (nats per frame) alone. Every crop
     counts alike, so that the mean over the crops of several processes is the loss of all crops at once.
     """
-    with torch.no_grad():
-        target = recognizer.hidden(original)
-        target_heads = recognizer.heads(target[-1])
-    heard = recognizer.hidden(decoded)
     frames = weight.sum(1).clamp(min=1)
 
     def over_frames(x: Tensor) -> Tensor:
@@ -88,14 +112,9 @@ def recognizer_loss(
 
     relative = [
         (over_frames((h - t).abs().mean(2)) / (over_frames(t.abs().mean(2)) + 1e-6)).mean()
-        for h, t in zip(heard, target, strict=True)
+        for h, t in zip(heard.hidden, original.hidden, strict=True)
     ]
-    divergence = torch.stack(
-        [
-            over_frames(F.kl_div(h, t, log_target=True, reduction="none").sum(2)).mean()
-            for h, t in zip(recognizer.heads(heard[-1]), target_heads, strict=True)
-        ]
-    ).sum()
+    divergence = divergences(heard.heads, original.heads, weight)
     return torch.stack(relative).mean() + kl_weight * divergence, divergence.detach()
 
 

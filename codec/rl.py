@@ -127,7 +127,10 @@ class PolicyTask:
         if not self.config.loss.recognizer:
             return distance, distance.new_zeros(())
         weight = arrived(lost, self.listener.delay_frames, target.shape[1])
-        return distance, recognizer_loss(self.listener.recognizer, decoded, target, weight, self.config.loss.posterior_kl)[0]
+        recognizer = self.listener.recognizer
+        with torch.no_grad():
+            original = recognizer.listen(target)
+        return distance, recognizer_loss(recognizer.listen(decoded), original, weight, self.config.loss.posterior_kl)[0]
 
     def loss(self, batch: Spoken) -> tuple[Tensor, Metrics]:
         rl, weights, team = self.config.rl, self.config.loss, self.team

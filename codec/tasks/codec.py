@@ -10,14 +10,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.batches import Batches, Crops, validation_batches
-from codec.config import CODE_DIMENSIONS, CODE_LEVELS, MEL_FRAMES_PER_CODE, Config
+from codec.config import CODE_DIMENSIONS, CODE_LEVELS, MEL_FRAMES_PER_CODE, Config, ConfigError
 from codec.frontend import LOG_DEVIATION, LogMel
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
-from codec.recognizer import REDUCTION, Recognizer, recognizer_loss
+from codec.recognizer import HEAD_CLASSES, REDUCTION, Heads, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
 from codec.weights import fill, load_recognizer, part, read_weights
+
+
+class Reader(nn.Module):
+    """One linear layer that reads the recogniser's posteriors off what the decoder knows at 12.5 Hz.
+
+    Distillation at the bottleneck, as Mimi does it with larger teachers (Defossez et al. 2024, arXiv 2410.00037): the
+    codes learn to carry phones by a path shorter than that through the drawn spectrogram. It is trained beside the codec
+    and never ships.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.frames = MEL_FRAMES_PER_CODE // REDUCTION
+        self.linear = nn.Linear(width, self.frames * sum(HEAD_CLASSES))
+
+    def forward(self, knowledge: Tensor, late: int, frames: int) -> Heads:
+        """[B, T, width] -> log-probabilities of `frames` recogniser frames, the first `late` of the decoded ones left out."""
+        scores = self.linear(knowledge).float().reshape(len(knowledge), -1, sum(HEAD_CLASSES))[:, late : late + frames]
+        phones, timed, letters = (F.log_softmax(part, dim=2) for part in scores.split(HEAD_CLASSES, dim=2))
+        return phones, timed, letters
 
 
 class CodecTask:
@@ -26,10 +46,17 @@ class CodecTask:
     def __init__(self, config: Config, device: torch.device, team: Team = ALONE):
         self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
-        self.model = MelCodec(config.model).to(device)
+        self.codec = MelCodec(config.model).to(device)
         if config.train.initial:
             initial = Path(config.train.initial)
-            fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
+            fill(self.codec, part(read_weights(initial)[0], "mel_codec."), initial)
+        self.reader: Reader | None = None
+        self.model: nn.Module = self.codec
+        if config.loss.knowledge:
+            if not config.loss.recognizer:
+                raise ConfigError("loss.knowledge needs a recogniser; give loss.recognizer a weight")
+            self.reader = Reader(config.model.decoder_widths[0]).to(device)
+            self.model = nn.ModuleDict({"mel_codec": self.codec, "reader": self.reader})
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
             self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
@@ -57,35 +84,44 @@ class CodecTask:
         rows, frames = self.batches.rows, heard.shape[1] // MEL_FRAMES_PER_CODE
         lost = self.mine(lost_bursts(rows, frames, train.lost_burst_share, train.lost_burst_frames))
         flips = self.mine(wrong_bits(rows, frames, train.bit_error_share, train.bit_error_rate))
-        decoded, codes = self.model(heard, lost, flips)
-        decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
+        decoded, codes, knowledge = self.codec.listen(heard, lost, flips)
+        delay = self.config.model.look_ahead_frames
+        decoded, target = aligned(decoded, clean, delay)
         mel_loss = F.l1_loss(decoded, target) * LOG_DEVIATION
         loss = weights.mel * mel_loss
         metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(codes)}
         if self.recognizer is not None:
-            weight = arrived(lost, self.config.model.look_ahead_frames, target.shape[1])
-            heard_loss, divergence = recognizer_loss(self.recognizer, decoded, target, weight, weights.posterior_kl)
+            weight = arrived(lost, delay, target.shape[1])
+            with torch.no_grad():
+                original = self.recognizer.listen(target)
+            heard_loss, divergence = recognizer_loss(self.recognizer.listen(decoded), original, weight, weights.posterior_kl)
             loss = loss + weights.recognizer * heard_loss
             metrics |= {"recognizer": heard_loss.item(), "kl": divergence.item()}
+            if self.reader is not None:
+                known = divergences(self.reader(knowledge, delay // REDUCTION, weight.shape[1]), original.heads, weight)
+                loss = loss + weights.knowledge * known
+                metrics["knowledge"] = known.item()
         return loss, metrics
 
     @torch.no_grad()
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
         if self.validation is None:
             return {}
+        codec = model["mel_codec"] if isinstance(model, nn.ModuleDict) else model
         figures: Metrics = {"mel": 0.0, "entropy_bits": 0.0}
         used: list[Tensor] = []
         rounds = 3
         for step in range(rounds):
             heard, clean = self.mels(self.validation.crops(step))
-            decoded, codes = model(heard, torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device))
+            decoded, codes = codec(heard, torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device))
             decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
             figures["entropy_bits"] += code_entropy_bits(codes) / rounds
             used.append(codes.flatten(0, 1))
             if self.recognizer is not None:
                 everything = torch.ones(len(target), target.shape[1] // REDUCTION, device=self.device)
-                distance, divergence = recognizer_loss(self.recognizer, decoded, target, everything, self.config.loss.posterior_kl)
+                again, original = self.recognizer.listen(decoded), self.recognizer.listen(target)
+                distance, divergence = recognizer_loss(again, original, everything, self.config.loss.posterior_kl)
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
         figures["dead_levels"] = float((level_counts(torch.cat(used)) == 0).sum())

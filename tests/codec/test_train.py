@@ -357,3 +357,17 @@ def test_an_adversarial_vocoder_trains_resumes_and_ships(speech_corpus: Path, tm
     assert training == "codec step 2, whole step 4"
     averaged = load_file(tmp_path / "whole" / "checkpoint" / "average.safetensors")
     assert torch.equal(codec.vocoder.head.weight, averaged["vocoder.head.weight"].half().float())
+
+
+@pytest.mark.training
+def test_a_reader_trains_beside_the_codec_and_does_not_ship(speech_corpus: Path, tmp_path: Path) -> None:
+    assert train.main(arguments("recognizer", speech_corpus, tmp_path / "recognizer", 2)) == 0
+    taught = [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7", "loss.knowledge=1.0", "train.log_every=1"]
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "codec", 30, *taught, "train.learning_rate=5e-3")) == 0
+    header = (tmp_path / "codec" / "metrics.csv").read_text().split("\n", 1)[0].split(",")
+    known = metrics(tmp_path / "codec")[:, header.index("knowledge")]
+    assert known[-5:].mean() < 0.7 * known[:3].mean()
+    assert train.main(arguments("vocoder", speech_corpus, tmp_path / "vocoder", 2)) == 0
+    codec, _, _ = weights_command.assemble(tmp_path / "codec", tmp_path / "vocoder")
+    assert not any("reader" in name for name in codec.state_dict())
+    assert train.main(arguments("codec", speech_corpus, tmp_path / "alone", 2, "loss.knowledge=1.0")) == 1
