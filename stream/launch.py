@@ -39,6 +39,11 @@ def demo() -> int:
     return launch("clari-demo", "stream.demo", "ui", ("matplotlib", "pystoi"))
 
 
+def rate() -> int:
+    """clari-rate"""
+    return launch("clari-rate", "stream.rate")
+
+
 def bench() -> int:
     """clari-bench"""
     return launch("clari-bench", "stream.bench")

@@ -99,10 +99,20 @@ class ZmqLink:
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next packet, or None when none came within `timeout_s`."""
+        marked = self.receive_marked(timeout_s)
+        return None if marked is None else marked[0]
+
+    def receive_marked(self, timeout_s: float) -> tuple[bytes, list[int]] | None:
+        """The next packet and the places of its unsure bytes, or None when none came within `timeout_s`.
+
+        A modem that knows which bytes are unsure sends a second message part with one bit per byte of the packet,
+        the first byte in the highest bit.
+        """
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             return None
-        frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        return bytes(frames[0])
+        packet, *marks = self._socket.recv_multipart(zmq.NOBLOCK)
+        bits = marks[0] if marks and len(marks[0]) * 8 < len(packet) + 8 else b""
+        return packet, [place for place in range(min(len(packet), len(bits) * 8)) if bits[place // 8] >> (7 - place % 8) & 1]
 
     def close(self) -> None:
         self._socket.close()

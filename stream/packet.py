@@ -3,30 +3,33 @@
     byte 0     type (2 bits) | end of talk spurt (1) | stream id (3) | sequence number, high 2 bits
     byte 1     sequence number, low 8 bits
     then       codes, 2 bytes a frame: dimension 0 in the highest 2 bits, each level as a Gray code
-    then       CRC-16 of (protocol, profile, decoder id, everything before)
+    then       with --repeat the codes of an earlier packet, as many bytes again
+    then       CRC-16 of (protocol, profile, decoder id, protection, everything before)
     then       Reed-Solomon parity over everything before
 
-All functions here are pure. A packet's profile follows from its size; protocol version, profile and decoder id are
-not sent but enter the CRC, so that a receiver with another decoder rejects the packet instead of speaking nonsense.
+All functions here are pure. A packet's profile follows from its size; what both ends agreed on (`Framing`) is not sent
+but enters the CRC, so that a receiver with another decoder rejects the packet instead of speaking nonsense.
 """
 
 from __future__ import annotations
 
 import binascii
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import UsageError
-from stream.fec import Correction, correct, parity
+from stream.fec import correct, parity
 from stream.frame import CODE_DIMENSIONS, FRAME_S
+from stream.protection import SEQUENCE_COUNT, Protection
 
 PROTOCOL_VERSION = 1
 HEADER_BYTES, CRC_BYTES, FRAME_BYTES = 2, 2, 2
-TYPE_VOICE = 0
-SEQUENCE_COUNT, STREAM_COUNT = 1024, 8
+TYPE_VOICE, TYPE_REPAIR = 0, 1
+STREAM_COUNT = 8
 GRAY = np.array([0, 1, 3, 2], np.uint8)  # neighbouring levels differ in one bit; the table is its own inverse
 
 
@@ -40,22 +43,13 @@ class Profile:
     parity_bytes: int
 
     @property
-    def data_bytes(self) -> int:
-        return HEADER_BYTES + self.frames * FRAME_BYTES + CRC_BYTES
-
-    @property
-    def packet_bytes(self) -> int:
-        return self.data_bytes + self.parity_bytes
+    def code_bytes(self) -> int:
+        return self.frames * FRAME_BYTES
 
     @property
     def packet_s(self) -> float:
         """Seconds of speech in one packet."""
         return self.frames * FRAME_S
-
-    @property
-    def on_air_bps(self) -> float:
-        """Bits per second on air, everything counted."""
-        return self.packet_bytes * 8 / self.packet_s
 
 
 PROFILES = {
@@ -66,7 +60,6 @@ PROFILES = {
         Profile("narrow", 3, frames=12, parity_bytes=4),
     )
 }
-BY_SIZE = {profile.packet_bytes: profile for profile in PROFILES.values()}
 
 
 def find_profile(name: str) -> Profile:
@@ -88,6 +81,21 @@ class Voice:
     sequence: int
     codes: NDArray[np.uint8]
     end: bool = False
+    repeated: NDArray[np.uint8] | None = None  # with --repeat D: the codes of packet `sequence` - D, if it had any
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The content of a repair packet: parity of the codes of a block of voice packets."""
+
+    stream: int
+    last: int  # sequence number of the last voice packet in the block
+    index: int  # which of the R repair packets
+    end: bool  # of that last packet: its talk spurt ends
+    part: bytes
+
+
+Content = Voice | Repair
 
 
 class PacketError(ValueError):
@@ -110,45 +118,104 @@ def unpack_codes(data: bytes) -> NDArray[np.uint8]:
     return codes
 
 
-def checksum(profile: Profile, decoder_id: int, data: bytes) -> bytes:
-    """CRC-16 (polynomial 0x1021, initial 0xFFFF) of the unsent context and `data`."""
-    context = struct.pack(">BBH", PROTOCOL_VERSION, profile.number, decoder_id)
-    return struct.pack(">H", binascii.crc_hqx(context + data, 0xFFFF))
+def is_voice(packet: bytes) -> bool:
+    """Whether a packet that `Framing.build` made carries speech of its own."""
+    return packet[0] >> 6 == TYPE_VOICE
 
 
-def build(voice: Voice, profile: Profile, decoder_id: int) -> bytes:
-    """The bytes of one voice packet."""
-    if voice.codes.shape != (profile.frames, CODE_DIMENSIONS):
-        raise ValueError(f"{profile.name} carries codes [{profile.frames}, {CODE_DIMENSIONS}], not {voice.codes.shape}")
-    header = TYPE_VOICE << 14 | voice.end << 13 | voice.stream % STREAM_COUNT << 10 | voice.sequence % SEQUENCE_COUNT
-    data = struct.pack(">H", header) + pack_codes(voice.codes)
-    data += checksum(profile, decoder_id, data)
-    return data + parity(data, profile.parity_bytes)
+@dataclass(frozen=True)
+class Parsed:
+    """What a packet holds, of which profile it is, and how many of its bytes were wrong."""
+
+    content: Content
+    profile: Profile
+    corrected_bytes: int
 
 
-def parse(packet: bytes, decoder_id: int) -> tuple[Voice, Correction]:
-    """Repair and read one packet.
+@dataclass(frozen=True)
+class Framing:
+    """What the two ends of a link agreed on, and the bytes that follow from it."""
 
-    Raises:
-        PacketError: not a voice packet for this decoder, or damaged beyond repair.
-    """
-    profile = BY_SIZE.get(len(packet))
-    if profile is None:
-        raise PacketError(f"{len(packet)} bytes fit no profile")
-    correction = correct(packet, profile.parity_bytes)
-    if correction is None:
-        raise PacketError("more errors than the parity repairs")
-    data, received = correction.data[:-CRC_BYTES], correction.data[-CRC_BYTES:]
-    # Reed-Solomon alone accepts some words that are none (libraries differ in how many): the CRC has the last word.
-    if received != checksum(profile, decoder_id, data):
-        raise PacketError("wrong checksum: damaged, or sent for another decoder")
-    (header,) = struct.unpack(">H", data[:HEADER_BYTES])
-    if header >> 14 != TYPE_VOICE:
-        raise PacketError(f"packet type {header >> 14} is not known to this version")
-    codes = unpack_codes(data[HEADER_BYTES:])
-    return Voice(header >> 10 & 7, header & (SEQUENCE_COUNT - 1), codes, bool(header >> 13 & 1)), correction
+    decoder_id: int
+    protection: Protection = field(default_factory=Protection)
+
+    def body_bytes(self, profile: Profile) -> int:
+        """Bytes between header and CRC."""
+        return profile.code_bytes * (2 if self.protection.repeat else 1)
+
+    def packet_bytes(self, profile: Profile) -> int:
+        return HEADER_BYTES + self.body_bytes(profile) + CRC_BYTES + profile.parity_bytes
+
+    def on_air_bps(self, profile: Profile) -> float:
+        """Bits per second of speech on air, every byte of every packet counted, in full blocks."""
+        return self.packet_bytes(profile) * 8 * self.protection.packets_per_voice / profile.packet_s
+
+    def profile_of(self, size: int) -> Profile | None:
+        """The profile whose packets have that many bytes, or None."""
+        return next((profile for profile in PROFILES.values() if self.packet_bytes(profile) == size), None)
+
+    def build(self, content: Content, profile: Profile) -> bytes:
+        """The bytes of one packet."""
+        kind, end, number, body = self._write(content, profile)
+        header = struct.pack(">H", kind << 14 | end << 13 | content.stream % STREAM_COUNT << 10 | number)
+        data = header + body
+        data += self._checksum(profile, data)
+        return data + parity(data, profile.parity_bytes)
+
+    def parse(self, packet: bytes, unsure: Sequence[int] = ()) -> Parsed:
+        """Repair and read one packet.
+
+        unsure: places of bytes that the modem does not vouch for; they count as erased, and half as much as others.
+
+        Raises:
+            PacketError: not a packet of this link, or damaged beyond repair.
+        """
+        profile = self.profile_of(len(packet))
+        if profile is None:
+            raise PacketError(f"{len(packet)} bytes fit no profile")
+        places = sorted({place for place in unsure if 0 <= place < len(packet)})
+        # A modem may mark what is right and miss what is wrong: if its marks lead nowhere, they are forgotten.
+        attempts: list[Sequence[int]] = [places, ()] if 0 < len(places) <= profile.parity_bytes else [()]
+        reason = "more errors than the parity repairs"
+        for erased in attempts:
+            correction = correct(packet, profile.parity_bytes, erased)
+            if correction is None:
+                continue
+            data, received = correction.data[:-CRC_BYTES], correction.data[-CRC_BYTES:]
+            # Reed-Solomon alone accepts some words that are none (libraries differ in how many): the CRC has the last word.
+            if received == self._checksum(profile, data):
+                return Parsed(self._read(data, profile), profile, correction.corrected_bytes)
+            reason = "wrong checksum: damaged, or sent for another decoder or protection"
+        raise PacketError(reason)
+
+    def _checksum(self, profile: Profile, data: bytes) -> bytes:
+        """CRC-16 (polynomial 0x1021, initial 0xFFFF) of the unsent context and `data`."""
+        context = struct.pack(">BBH", PROTOCOL_VERSION, profile.number, self.decoder_id) + self.protection.context()
+        return struct.pack(">H", binascii.crc_hqx(context + data, 0xFFFF))
+
+    def _write(self, content: Content, profile: Profile) -> tuple[int, bool, int, bytes]:
+        """Type, end, sequence field and body of a packet."""
+        if isinstance(content, Repair):
+            return TYPE_REPAIR, content.end, content.last * self.protection.repairs + content.index, content.part
+        if content.codes.shape != (profile.frames, CODE_DIMENSIONS):
+            raise ValueError(f"{profile.name} carries codes [{profile.frames}, {CODE_DIMENSIONS}], not {content.codes.shape}")
+        body = pack_codes(content.codes)
+        if self.protection.repeat:
+            body += bytes(profile.code_bytes) if content.repeated is None else pack_codes(content.repeated)
+        return TYPE_VOICE, content.end, content.sequence % self.protection.sequence_count, body
+
+    def _read(self, data: bytes, profile: Profile) -> Content:
+        (header,) = struct.unpack(">H", data[:HEADER_BYTES])
+        kind, end, stream, number = header >> 14, bool(header >> 13 & 1), header >> 10 & 7, header & (SEQUENCE_COUNT - 1)
+        body, agreed = data[HEADER_BYTES:], self.protection
+        if kind == TYPE_REPAIR and agreed.repairs and number // agreed.repairs < agreed.sequence_count:
+            return Repair(stream, number // agreed.repairs, number % agreed.repairs, end, body)
+        if kind != TYPE_VOICE or number >= agreed.sequence_count:
+            raise PacketError(f"packet type {kind} with number {number} is not known to this version")
+        codes, repeated = body[: profile.code_bytes], body[profile.code_bytes :]
+        return Voice(stream, number, unpack_codes(codes), end, unpack_codes(repeated) if any(repeated) else None)
 
 
-def sequence_difference(newer: int, older: int) -> int:
-    """How many packets `newer` lies after `older`, in -512..511, across the wrap."""
-    return (newer - older + SEQUENCE_COUNT // 2) % SEQUENCE_COUNT - SEQUENCE_COUNT // 2
+def sequence_difference(newer: int, older: int, count: int = SEQUENCE_COUNT) -> int:
+    """How many packets `newer` lies after `older`, in -count/2..count/2-1, across the wrap at `count`."""
+    return (newer - older + count // 2) % count - count // 2

@@ -4,7 +4,8 @@ A pure data structure: packets come in with their arrival time, frames come out 
 clock, socket or thread is in here, so a whole reception can be replayed in an instant, or tested to the slot.
 
 The first packet of a talk spurt starts the clock `delay_s` after its arrival; from then on one slot follows the other
-every 80 ms. A slot whose frame has not arrived is concealed. A packet that comes too late, with nothing newer heard
+every 80 ms. An earlier packet that comes before the first slot starts the clock earlier. A slot whose frame has not
+arrived is concealed. A packet that comes too late, with nothing newer heard
 since, moves the clock back to it: the pause grows, its speech is kept, and later packets have more time.
 
 A stream is followed until it ends, falls silent, or another one takes its place: then the buffer starts anew with
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stream.frame import FRAME_S, Codes
-from stream.packet import SEQUENCE_COUNT, Profile, Voice, sequence_difference
+from stream.packet import Profile, Voice, sequence_difference
+from stream.protection import SEQUENCE_COUNT
 
 LONGEST_DELAY_S = 3.0  # the clock is never moved further back than this in a talk spurt
 OUTAGE_S = 5.0  # after so long without a packet the talk spurt counts as over
@@ -50,8 +52,9 @@ class Slot:
 class Playout:
     """The jitter buffer of one receiver."""
 
-    def __init__(self, delay_s: float = 0.2):
+    def __init__(self, delay_s: float = 0.2, sequence_count: int = SEQUENCE_COUNT):
         self.delay_s = delay_s
+        self._sequence_count = sequence_count
         self.added_delay_s = 0.0  # by late packets, in this talk spurt
         self._frames: dict[int, Codes] = {}
         self._profile: Profile | None = None
@@ -103,6 +106,18 @@ class Playout:
             self._follow(voice, profile)
         return self._take(now_s, voice, profile)
 
+    def restore(self, now_s: float, voice: Voice) -> Arrival:
+        """Take a packet that was lost and restored from others: it fills its place and moves nothing."""
+        if voice.stream != self._stream or self._profile is None:
+            return Arrival.OTHER
+        first, last = self._span(voice, self._profile)
+        if first // self._profile.frames in self._received:
+            return Arrival.DUPLICATE
+        self._start_earlier(now_s, first)
+        if not self._playing or last < self._next or (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
+            return Arrival.LATE
+        return self._fill(now_s, voice, first, last)
+
     def due(self, now_s: float) -> list[Slot]:
         """The slots whose time has come, oldest first."""
         slots = []
@@ -126,16 +141,15 @@ class Playout:
         self._frames.clear()
 
     def _take(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
-        sequence = self._sequence + sequence_difference(voice.sequence, self._sequence % SEQUENCE_COUNT)
-        first = sequence * profile.frames
-        last = first + profile.frames - 1
-        if sequence in self._received:
+        first, last = self._span(voice, profile)
+        if first // profile.frames in self._received:
             return Arrival.DUPLICATE
         if self._playing and (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
             self._frames.clear()
             self._playing = False
         if not self._playing and first <= self._heard:
             return Arrival.LATE
+        self._start_earlier(now_s, first)
         if self._playing and first < self._next:
             late_s = (self._next - first) * FRAME_S
             if first > self._heard and self.added_delay_s + late_s <= LONGEST_DELAY_S:
@@ -149,7 +163,24 @@ class Playout:
                 return self._take(now_s, voice, profile)
         if not self._playing:
             self._start(now_s, first)
-        self._accept(now_s, sequence)
+        return self._fill(now_s, voice, first, last)
+
+    def _span(self, voice: Voice, profile: Profile) -> tuple[int, int]:
+        """First and last frame of a packet, numbered beyond the wrap."""
+        step = sequence_difference(voice.sequence, self._sequence % self._sequence_count, self._sequence_count)
+        first = (self._sequence + step) * profile.frames
+        return first, first + profile.frames - 1
+
+    def _start_earlier(self, now_s: float, first: int) -> None:
+        """Let the talk spurt begin with this frame, if nothing was given out yet and there is time to."""
+        earlier_s = (self._next - first) * FRAME_S
+        if self._playing and not self._slots and 0 < earlier_s <= self._started_s - now_s + TOLERANCE_S:
+            self._started_s -= earlier_s
+            self._next = first
+
+    def _fill(self, now_s: float, voice: Voice, first: int, last: int) -> Arrival:
+        """Put the frames of a packet in their places."""
+        self._accept(now_s, first // len(voice.codes))
         for number, codes in enumerate(voice.codes, start=first):
             if number >= self._next:
                 self._frames[number] = codes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from stream.clock import Clock
@@ -11,8 +11,9 @@ from stream.concealment import Fade
 from stream.engine import Decoder
 from stream.frame import Pcm
 from stream.link import ZmqLink
-from stream.packet import BY_SIZE, PacketError, Profile, Voice, parse
+from stream.packet import Framing, PacketError, Parsed, Voice
 from stream.playout import Arrival, Playout, Slot
+from stream.repair import BlockRepair
 from stream.stats import ReceiverStats
 
 POLL_S = 0.02
@@ -28,39 +29,61 @@ class PcmSink(Protocol):
 class Receiver:
     """One incoming stream, a pure function of (arrival time, bytes) and of the times at which it is asked to play."""
 
-    def __init__(self, decoder: Decoder, delay_s: float):
+    def __init__(self, decoder: Decoder, delay_s: float, framing: Framing | None = None):
+        """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size."""
+        self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
-        self.playout = Playout(delay_s)
-        self._decoder_id = decoder.meta.decoder_id
+        self._delay_s = delay_s
+        self._protection = self.framing.protection
+        self.playout = Playout(delay_s, self._protection.sequence_count)
+        self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
 
-    def open(self, packet: bytes) -> Voice | None:
-        """Repair and read a packet; None, and a count, for whatever is none."""
+    def open(self, packet: bytes, unsure: Sequence[int] = ()) -> Parsed | None:
+        """Repair and read a packet; None, and a count, for whatever is none.
+
+        unsure: places of bytes that the modem does not vouch for.
+        """
         self.stats.received_packets += 1
         self.stats.received_bytes += len(packet)
         try:
-            voice, correction = parse(packet, self._decoder_id)
+            parsed = self.framing.parse(packet, unsure)
         except PacketError:
             self.stats.rejected_packets += 1
             return None
-        self.stats.corrected_bytes += correction.corrected_bytes
-        self.stats.repaired_packets += correction.corrected_bytes > 0
-        return voice
+        self.stats.corrected_bytes += parsed.corrected_bytes
+        self.stats.repaired_packets += parsed.corrected_bytes > 0
+        return parsed
 
-    def add(self, now_s: float, voice: Voice, profile: Profile) -> None:
-        """Hand a packet that `open` read to the jitter buffer."""
-        arrival = self.playout.add(now_s, voice, profile)
-        self.stats.duplicate_packets += arrival is Arrival.DUPLICATE
-        self.stats.late_packets += arrival is Arrival.LATE
-        self.stats.other_packets += arrival is Arrival.OTHER
-        self.stats.added_delay_s = max(self.stats.added_delay_s, self.playout.added_delay_s)
+    def add(self, now_s: float, parsed: Parsed) -> None:
+        """Take a packet that `open` read: what it says, and what it restores of others."""
+        content, profile, stats = parsed.content, parsed.profile, self.stats
+        self.playout.delay_s = self._delay_s + self._protection.delay_s(profile.packet_s)
+        if isinstance(content, Voice):
+            arrival = self.playout.add(now_s, content, profile)
+            stats.duplicate_packets += arrival is Arrival.DUPLICATE
+            stats.late_packets += arrival is Arrival.LATE
+            stats.other_packets += arrival is Arrival.OTHER
+            if content.repeated is not None:
+                earlier = (content.sequence - self._protection.repeat) % self._protection.sequence_count
+                self._restore(now_s, [Voice(content.stream, earlier, content.repeated)])
+        else:
+            stats.repair_packets += 1
+        if self._blocks:
+            self._restore(now_s, self._blocks.add(now_s, content, profile))
+        stats.added_delay_s = max(stats.added_delay_s, self.playout.added_delay_s)
 
-    def arrive(self, now_s: float, packet: bytes) -> None:
-        """Take any bytes that arrived at `now_s`."""
-        voice = self.open(packet)
-        if voice is not None:
-            self.add(now_s, voice, BY_SIZE[len(packet)])
+    def arrive(self, now_s: float, packet: bytes, unsure: Sequence[int] = ()) -> None:
+        """Take any bytes that arrived at `now_s`; `unsure` are the places of those that the modem does not vouch for."""
+        parsed = self.open(packet, unsure)
+        if parsed is not None:
+            self.add(now_s, parsed)
+
+    def _restore(self, now_s: float, voices: list[Voice]) -> None:
+        # The newest first: while nothing is heard yet, each older one may still begin the talk spurt before it.
+        for voice in reversed(voices):
+            self.stats.restored_packets += self.playout.restore(now_s, voice) is Arrival.ACCEPTED
 
     def play(self, now_s: float) -> Iterator[Pcm]:
         """The samples [1280] of every slot whose time has come."""
@@ -97,7 +120,7 @@ def receive(
         wait_s = POLL_S
         if receiver.playout.playing:
             wait_s = min(POLL_S, max(0.0, receiver.playout.next_due_s - clock.now_s()) / clock.speed)
-        packet = link.receive(wait_s)
+        packet = link.receive_marked(wait_s)
         now_s = clock.now_s()
         if packet is not None or receiver.playout.playing:
             active_s = now_s
@@ -107,7 +130,7 @@ def receive(
         for _ in range(LARGEST_BACKLOG):
             if packet is None:
                 break
-            receiver.arrive(now_s, packet)
-            packet = link.receive(0)
+            receiver.arrive(now_s, *packet)
+            packet = link.receive_marked(0)
         for pcm in receiver.play(now_s):
             sink.write(pcm)

@@ -12,8 +12,8 @@ from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import Pcm
 from stream.link import ZmqLink, open_packets
-from stream.options import SPEED, Stop, check_writable, command_parser, number, write_json
-from stream.packet import PROFILES, find_profile
+from stream.options import SPEED, Stop, add_protection, check_writable, command_parser, number, protection_of, write_json
+from stream.packet import PROFILES, Framing, find_profile
 from stream.playback import play_packets
 from stream.receiver import Receiver, receive
 
@@ -52,11 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
     )
+    add_protection(parser)
     parser.add_argument(
         "--delay-ms",
         type=number(0, 10_000),
         default=200.0,
-        help="playout delay after the first packet; more survives more jitter",
+        help="playout delay after the first packet, besides what --repair or --repeat needs; more survives more jitter",
     )
     parser.add_argument(
         "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
@@ -110,10 +111,11 @@ def listen(args: argparse.Namespace) -> int:
     if args.out:
         check_output(args.out, args.force)
     profile = find_profile(args.profile) if args.profile else None
+    protection = protection_of(args)
     stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
-    receiver = Receiver(decoder, args.delay_ms / 1000)
+    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection))
     link = ZmqLink.receiver(args.bind) if args.bind else None
     sink = open_sink(args)
     if link and not args.quiet:
@@ -131,7 +133,7 @@ def listen(args: argparse.Namespace) -> int:
             def read() -> bytes:
                 return stop.next(lambda: file.read1(READ_BYTES), b"")
 
-            play_packets(receiver, read, sink, profile, decoder.meta.decoder_id)
+            play_packets(receiver, read, sink, profile)
     finally:
         sink.close()
         if link:
@@ -141,6 +143,7 @@ def listen(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(
             f"clari-rx: {stats.received_packets} packets, {stats.repaired_packets} repaired ({stats.corrected_bytes} bytes), "
+            f"{stats.restored_packets} restored, "
             f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
             f"decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",

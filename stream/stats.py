@@ -13,7 +13,8 @@ SCHEMA_VERSION = 1
 class SenderStats:
     """What left the sender."""
 
-    packets: int = 0
+    packets: int = 0  # of any kind
+    repair_packets: int = 0
     dropped_packets: int = 0  # nobody took them
     on_air_bytes: int = 0
     frames: int = 0
@@ -52,6 +53,8 @@ class ReceiverStats:
     rejected_packets: int = 0  # damaged beyond repair, or not ours
     repaired_packets: int = 0
     corrected_bytes: int = 0
+    restored_packets: int = 0  # lost, then restored from repair packets or repetitions in time to be heard
+    repair_packets: int = 0
     duplicate_packets: int = 0
     late_packets: int = 0
     other_packets: int = 0  # of another stream than the one being heard

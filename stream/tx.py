@@ -14,9 +14,11 @@ from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
 from stream.link import PacketFile, PacketSink, ZmqLink
-from stream.options import SPEED, Stop, check_writable, command_parser, write_json
-from stream.packet import PROFILES, find_profile
+from stream.options import SPEED, Stop, add_protection, check_writable, command_parser, protection_of, write_json
+from stream.packet import PROFILES, Framing, find_profile
 from stream.sender import Sender, send
+
+PLAIN = Framing(decoder_id=0)
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -42,9 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     profiles = ", ".join(
-        f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values()
+        f"{p.name} ({p.packet_s * 1000:.0f} ms, {PLAIN.packet_bytes(p)} bytes, {PLAIN.on_air_bps(p):.0f} bps on air)"
+        for p in PROFILES.values()
     )
-    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}")
+    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
+    add_protection(parser)
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
         "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
@@ -76,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def transmit(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
-    profile = find_profile(args.profile)
+    profile, protection = find_profile(args.profile), protection_of(args)
     stop = Stop()
     source: Iterable[Pcm]
     microphone = None
@@ -95,10 +99,14 @@ def transmit(args: argparse.Namespace) -> int:
         encoder = load_encoder(args.model)
         source = chain([first], source)
     link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out, args.force)
-    sender = Sender(encoder, profile, secrets.randbelow(8))
+    framing = Framing(encoder.meta.decoder_id, protection)
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing)
     if not args.quiet:
         print(
-            f"clari-tx: {profile.name}, {profile.on_air_bps:.0f} bps on air, model {encoder.meta.name}", file=sys.stderr, flush=True
+            f"clari-tx: {profile.name}, protection {protection}, {framing.on_air_bps(profile):.0f} bps on air, "
+            f"model {encoder.meta.name}",
+            file=sys.stderr,
+            flush=True,
         )
     clock = Clock(args.speed) if args.connect and not args.mic else None
     try:
@@ -110,7 +118,14 @@ def transmit(args: argparse.Namespace) -> int:
     stats = sender.stats
     if stats.packets and stats.dropped_packets == stats.packets:
         raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")
-    write_json(args.stats, {"profile": profile.name, "model": encoder.meta.name, **stats.as_dict()})
+    summary = {
+        "profile": profile.name,
+        "protection": str(protection),
+        "nominal_bps": framing.on_air_bps(profile),
+        "model": encoder.meta.name,
+        **stats.as_dict(),
+    }
+    write_json(args.stats, summary)
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
         xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""

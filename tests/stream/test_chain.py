@@ -13,7 +13,7 @@ from stream.audio import NullSink
 from stream.concealment import Fade
 from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
-from stream.packet import PROFILES, Profile
+from stream.packet import PROFILES, Framing, Profile
 from stream.playback import detect_profile, play_packets
 from stream.receiver import Receiver
 from stream.sender import Sender, send
@@ -66,7 +66,7 @@ def play(decoder: Decoder, arrivals: list[tuple[float, bytes]], until_s: float) 
 def test_the_rate_on_air_is_the_packets_and_nothing_else(encoder: Encoder, profile: Profile) -> None:
     pcm = speech_like(4.0)
     packets = packets_of(encoder, pcm, profile)
-    assert {len(packet) for packet in packets} == {profile.packet_bytes}
+    assert {len(packet) for packet in packets} == {Framing(0).packet_bytes(profile)}
     frames = -(-(len(pcm) + encoder.meta.shift_samples) // 1280)
     assert len(packets) == -(-frames // profile.frames)
 
@@ -88,11 +88,8 @@ def test_a_clean_link_plays_every_frame_as_the_decoder_says(encoder: Encoder, de
     packets = packets_of(encoder, speech_like(3.0))
     heard, receiver = play(decoder, [(k * 0.64, packet) for k, packet in enumerate(packets)], 10)
     stream, direct = decoder.stream(), []
-    from stream.packet import parse
-
     for packet in packets:
-        voice, _ = parse(packet, decoder.meta.decoder_id)
-        direct += [stream.decode(codes) for codes in voice.codes]
+        direct += [stream.decode(codes) for codes in Framing(decoder.meta.decoder_id).parse(packet).content.codes]
     assert np.array_equal(heard, np.concatenate(direct))
     assert receiver.stats.concealed_frames == 0
     assert receiver.stats.frames == len(packets) * 8
@@ -143,15 +140,15 @@ def test_damaged_and_strange_bytes_never_stop_a_receiver(encoder: Encoder, decod
 def test_a_file_of_packets_tells_its_profile(encoder: Encoder, decoder: Decoder, profile: Profile) -> None:
     air = b"".join(packets_of(encoder, speech_like(4.0), profile))
     memory, receiver = Memory(), Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
-    assert len(np.concatenate(memory.pcm)) == len(air) // profile.packet_bytes * profile.frames * 1280
+    play_packets(receiver, io.BytesIO(air).read1, memory, None)
+    assert len(np.concatenate(memory.pcm)) == len(air) // Framing(0).packet_bytes(profile) * profile.frames * 1280
 
 
 def test_a_truncated_or_holed_file_plays_what_is_there(encoder: Encoder, decoder: Decoder) -> None:
     packets = packets_of(encoder, speech_like(6.0))
     air = b"".join([packets[0], *packets[3:]])[:-5]
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.rejected_packets == 1
     assert receiver.stats.concealed_frames >= 16
 
@@ -161,15 +158,15 @@ def test_garbage_is_no_stream_of_packets(decoder: Decoder, size: int) -> None:
     garbage = np.random.default_rng(0).bytes(size)
     for profile in (None, STANDARD):
         with pytest.raises(LinkError, match="no valid packet"):
-            play_packets(Receiver(decoder, 0.2), io.BytesIO(garbage[:20_000]).read1, NullSink(), profile, decoder.meta.decoder_id)
-    assert detect_profile(garbage[:2000], decoder.meta.decoder_id) is None
+            play_packets(Receiver(decoder, 0.2), io.BytesIO(garbage[:20_000]).read1, NullSink(), profile)
+    assert detect_profile(garbage[:2000], Framing(decoder.meta.decoder_id)) is None
 
 
 def test_a_damaged_beginning_does_not_hide_the_profile(encoder: Encoder, decoder: Decoder) -> None:
     packets = packets_of(encoder, speech_like(30.0), PROFILES["fast"])
     air = np.random.default_rng(0).bytes(16 * 40) + b"".join(packets[40:])
     memory, receiver = Memory(), Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, memory, None)
     assert receiver.stats.frames == (len(packets) - 40) * 4
 
 
@@ -178,7 +175,7 @@ def test_reordered_packets_in_a_file_cost_nothing_but_their_turn(encoder: Encode
     for k in range(3, len(packets) - 2, 6):
         packets[k], packets[k + 1] = packets[k + 1], packets[k]
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(b"".join(packets)).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(b"".join(packets)).read1, NullSink(), None)
     assert receiver.stats.late_packets == 0
     assert receiver.stats.frames - receiver.stats.concealed_frames == len(packets) * 4
     # The clock waits for the first swapped packet once; after that the delay is long enough for all others.
@@ -193,7 +190,7 @@ def test_two_transmissions_in_one_file_are_heard_whole(encoder: Encoder, decoder
         send(Sender(encoder, STANDARD, stream), [speech_like(6.0, seed=stream)], memory, None)
         air, total = air + b"".join(memory.packets), total + len(memory.packets)
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.frames - receiver.stats.concealed_frames == total * 8
     assert receiver.stats.duplicate_packets == receiver.stats.late_packets == receiver.stats.other_packets == 0
 
@@ -209,5 +206,5 @@ def test_what_follows_the_last_packet_is_not_counted_as_concealed(encoder: Encod
 def test_a_whole_file_conceals_nothing_at_any_delay(encoder: Encoder, decoder: Decoder, delay_s: float) -> None:
     air = b"".join(packets_of(encoder, speech_like(12.0), PROFILES["fast"]))
     receiver = Receiver(decoder, delay_s)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.concealed_frames == receiver.stats.trailing_frames == 0

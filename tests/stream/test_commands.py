@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stream import bench, demo, devices, rx, tx
+from stream import bench, demo, devices, rate, rx, tx
 from stream.demo import CLIP
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
@@ -280,7 +280,7 @@ def test_no_such_device_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     fails(capsys, tx, ["--mic", "--device", "Headset", "--out", str(tmp_path / "air")], 3, "--list-devices")
 
 
-@pytest.mark.parametrize("command", [tx, rx, demo, bench], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("command", [tx, rx, demo, bench, rate], ids=lambda module: module.__name__)
 def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
     for option in ("--help", "--version"):
         with pytest.raises(SystemExit) as stop:
