@@ -44,6 +44,11 @@ def rate() -> int:
     return launch("clari-rate", "stream.rate")
 
 
+def keygen() -> int:
+    """clari-keygen"""
+    return launch("clari-keygen", "stream.keygen")
+
+
 def bench() -> int:
     """clari-bench"""
     return launch("clari-bench", "stream.bench")

@@ -79,6 +79,29 @@ def protection_of(args: argparse.Namespace) -> Protection:
     return Protection.parse(args.repair, args.repeat)
 
 
+def add_security(parser: argparse.ArgumentParser) -> None:
+    """The options of sealed packets and secured sockets, alike at both ends."""
+    parser.add_argument(
+        "--key-file", metavar="FILE", help="seal packets with this key of clari-keygen; needs the extra seal; at both ends"
+    )
+    parser.add_argument(
+        "--tag-bytes", type=int, choices=(4, 8), help="size of the tag that takes the CRC's place: 4 unless given; at both ends"
+    )
+    parser.add_argument("--curve", metavar="FILE", help="encrypt the ZeroMQ hop with this key of clari-keygen; at both ends")
+
+
+def check_security(args: argparse.Namespace, sockets: bool) -> None:
+    """Refuse options of security that would have no effect.
+
+    Raises:
+        UsageError: see above.
+    """
+    if args.tag_bytes and not args.key_file:
+        raise UsageError("--tag-bytes is the size of a sealed packet's tag; add --key-file FILE")
+    if args.curve and not sockets:
+        raise UsageError("--curve secures a ZeroMQ endpoint, not a file; use --key-file to seal packets")
+
+
 class Stop:
     """SIGINT and SIGTERM as a flag, so that a loop ends in order, with its summary, instead of being torn apart.
 

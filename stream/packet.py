@@ -4,10 +4,10 @@
     byte 1     sequence number, low 8 bits
     then       codes, 2 bytes a frame: dimension 0 in the highest 2 bits, each level as a Gray code
     then       with --repeat the codes of an earlier packet, as many bytes again
-    then       CRC-16 of (protocol, profile, decoder id, protection, everything before)
+    then       CRC-16 of (protocol, profile, decoder id, protection, everything before); on a sealed link a tag
     then       Reed-Solomon parity over everything before
 
-All functions here are pure. A packet's profile follows from its size; what both ends agreed on (`Framing`) is not sent
+A packet's profile follows from its size; what both ends agreed on (`Framing`) is not sent
 but enters the CRC, so that a receiver with another decoder rejects the packet instead of speaking nonsense.
 """
 
@@ -25,6 +25,7 @@ from stream.errors import UsageError
 from stream.fec import correct, parity
 from stream.frame import CODE_DIMENSIONS, FRAME_S
 from stream.protection import SEQUENCE_COUNT, Protection
+from stream.seal import ForgedError, Opener, ReplayedError, Sealer
 
 PROTOCOL_VERSION = 1
 HEADER_BYTES, CRC_BYTES, FRAME_BYTES = 2, 2, 2
@@ -75,7 +76,10 @@ def find_profile(name: str) -> Profile:
 
 @dataclass(frozen=True)
 class Voice:
-    """The content of a voice packet: codes uint8 [frames, 8] with values 0..3."""
+    """The content of a voice packet: codes uint8 [frames, 8] with values 0..3.
+
+    On a sealed link a received `sequence` counts on through all epochs and never wraps, and `stream` is always 0.
+    """
 
     stream: int
     sequence: int
@@ -102,6 +106,14 @@ class PacketError(ValueError):
     """Bytes that are no packet of this link: too many errors, another decoder, or not ours at all."""
 
 
+class ForgedPacketError(PacketError):
+    """A packet of a sealed link whose tag is wrong."""
+
+
+class ReplayedPacketError(PacketError):
+    """An authentic packet of a sealed link that was heard before."""
+
+
 def pack_codes(codes: NDArray[np.uint8]) -> bytes:
     """Codes [frames, 8] -> 2 bytes a frame."""
     bits = GRAY[codes].astype(np.uint16)
@@ -123,6 +135,16 @@ def is_voice(packet: bytes) -> bool:
     return packet[0] >> 6 == TYPE_VOICE
 
 
+def packet_bytes(profile: Profile, protection: Protection, check_bytes: int = CRC_BYTES) -> int:
+    """Size of every packet; `check_bytes` is that of the CRC or tag."""
+    return HEADER_BYTES + profile.code_bytes * (2 if protection.repeat else 1) + check_bytes + profile.parity_bytes
+
+
+def on_air_bps(profile: Profile, protection: Protection, check_bytes: int = CRC_BYTES) -> float:
+    """Bits per second of speech on air, every byte of every packet counted, in full blocks."""
+    return packet_bytes(profile, protection, check_bytes) * 8 * protection.packets_per_voice / profile.packet_s
+
+
 @dataclass(frozen=True)
 class Parsed:
     """What a packet holds, of which profile it is, and how many of its bytes were wrong."""
@@ -138,37 +160,47 @@ class Framing:
 
     decoder_id: int
     protection: Protection = field(default_factory=Protection)
+    seal: Sealer | Opener | None = None  # of a sender, or of a receiver
 
-    def body_bytes(self, profile: Profile) -> int:
-        """Bytes between header and CRC."""
-        return profile.code_bytes * (2 if self.protection.repeat else 1)
+    @property
+    def check_bytes(self) -> int:
+        return self.seal.tag_bytes if self.seal else CRC_BYTES
+
+    @property
+    def sequence_count(self) -> int:
+        """Received sequence numbers begin again at this; 0: never."""
+        return 0 if self.seal else self.protection.sequence_count
 
     def packet_bytes(self, profile: Profile) -> int:
-        return HEADER_BYTES + self.body_bytes(profile) + CRC_BYTES + profile.parity_bytes
+        return packet_bytes(profile, self.protection, self.check_bytes)
 
     def on_air_bps(self, profile: Profile) -> float:
-        """Bits per second of speech on air, every byte of every packet counted, in full blocks."""
-        return self.packet_bytes(profile) * 8 * self.protection.packets_per_voice / profile.packet_s
+        return on_air_bps(profile, self.protection, self.check_bytes)
 
     def profile_of(self, size: int) -> Profile | None:
         """The profile whose packets have that many bytes, or None."""
         return next((profile for profile in PROFILES.values() if self.packet_bytes(profile) == size), None)
 
     def build(self, content: Content, profile: Profile) -> bytes:
-        """The bytes of one packet."""
+        """The bytes of one packet. On a sealed link the stream is that of the key epoch, and packets are built in their order."""
         kind, end, number, body = self._write(content, profile)
-        header = struct.pack(">H", kind << 14 | end << 13 | content.stream % STREAM_COUNT << 10 | number)
-        data = header + body
-        data += self._checksum(profile, data)
+        stream = epoch = self.seal.epoch_for(kind, number) if isinstance(self.seal, Sealer) else content.stream
+        header = struct.pack(">H", kind << 14 | end << 13 | stream % STREAM_COUNT << 10 | number)
+        if isinstance(self.seal, Sealer):
+            data = header + self.seal.seal(kind, epoch, number, body, self._context(profile) + header)
+        else:
+            data = header + body + self._checksum(profile, header + body)
         return data + parity(data, profile.parity_bytes)
 
-    def parse(self, packet: bytes, unsure: Sequence[int] = ()) -> Parsed:
+    def parse(self, packet: bytes, unsure: Sequence[int] = (), heard: bool = True) -> Parsed:
         """Repair and read one packet.
 
         unsure: places of bytes that the modem does not vouch for; they count as erased, and half as much as others.
+        heard: whether a packet of a sealed link counts as heard now, so that it is a replay from then on.
 
         Raises:
-            PacketError: not a packet of this link, or damaged beyond repair.
+            PacketError: not a packet of this link, or damaged beyond repair; ForgedPacketError and ReplayedPacketError
+                on a sealed link.
         """
         profile = self.profile_of(len(packet))
         if profile is None:
@@ -176,22 +208,44 @@ class Framing:
         places = sorted({place for place in unsure if 0 <= place < len(packet)})
         # A modem may mark what is right and miss what is wrong: if its marks lead nowhere, they are forgotten.
         attempts: list[Sequence[int]] = [places, ()] if 0 < len(places) <= profile.parity_bytes else [()]
-        reason = "more errors than the parity repairs"
+        failure = PacketError("more errors than the parity repairs")
         for erased in attempts:
             correction = correct(packet, profile.parity_bytes, erased)
             if correction is None:
                 continue
-            data, received = correction.data[:-CRC_BYTES], correction.data[-CRC_BYTES:]
-            # Reed-Solomon alone accepts some words that are none (libraries differ in how many): the CRC has the last word.
-            if received == self._checksum(profile, data):
-                return Parsed(self._read(data, profile), profile, correction.corrected_bytes)
-            reason = "wrong checksum: damaged, or sent for another decoder or protection"
-        raise PacketError(reason)
+            # Reed-Solomon alone accepts some words that are none (libraries differ in how many): the check has the last word.
+            try:
+                header, body, epoch = self._check(correction.data, profile, heard)
+            except PacketError as error:
+                failure = error
+                continue
+            return Parsed(self._read(header, body, profile, epoch), profile, correction.corrected_bytes)
+        raise failure
+
+    def _check(self, data: bytes, profile: Profile, heard: bool) -> tuple[int, bytes, int]:
+        """Header, body and key epoch (0 without a seal) of what the sender sent and nobody else."""
+        (header,) = struct.unpack(">H", data[:HEADER_BYTES])
+        if not isinstance(self.seal, Opener):
+            if data[-CRC_BYTES:] != self._checksum(profile, data[:-CRC_BYTES]):
+                raise PacketError("wrong checksum: damaged, or sent for another decoder or protection")
+            return header, data[HEADER_BYTES:-CRC_BYTES], 0
+        kind, stream, number = header >> 14, header >> 10 & 7, header & (SEQUENCE_COUNT - 1)
+        context = self._context(profile) + data[:HEADER_BYTES]
+        try:
+            body, epoch = self.seal.open(kind, stream, number, data[HEADER_BYTES:], context, heard)
+        except ForgedError as error:
+            raise ForgedPacketError(str(error)) from None
+        except ReplayedError as error:
+            raise ReplayedPacketError(str(error)) from None
+        return header, body, epoch
+
+    def _context(self, profile: Profile) -> bytes:
+        """What both ends know and what is not sent, but checked with every packet."""
+        return struct.pack(">BBH", PROTOCOL_VERSION, profile.number, self.decoder_id) + self.protection.context()
 
     def _checksum(self, profile: Profile, data: bytes) -> bytes:
         """CRC-16 (polynomial 0x1021, initial 0xFFFF) of the unsent context and `data`."""
-        context = struct.pack(">BBH", PROTOCOL_VERSION, profile.number, self.decoder_id) + self.protection.context()
-        return struct.pack(">H", binascii.crc_hqx(context + data, 0xFFFF))
+        return struct.pack(">H", binascii.crc_hqx(self._context(profile) + data, 0xFFFF))
 
     def _write(self, content: Content, profile: Profile) -> tuple[int, bool, int, bytes]:
         """Type, end, sequence field and body of a packet."""
@@ -204,18 +258,18 @@ class Framing:
             body += bytes(profile.code_bytes) if content.repeated is None else pack_codes(content.repeated)
         return TYPE_VOICE, content.end, content.sequence % self.protection.sequence_count, body
 
-    def _read(self, data: bytes, profile: Profile) -> Content:
-        (header,) = struct.unpack(">H", data[:HEADER_BYTES])
+    def _read(self, header: int, body: bytes, profile: Profile, epoch: int) -> Content:
         kind, end, stream, number = header >> 14, bool(header >> 13 & 1), header >> 10 & 7, header & (SEQUENCE_COUNT - 1)
-        body, agreed = data[HEADER_BYTES:], self.protection
+        agreed = self.protection
+        stream, past = (0, epoch * agreed.sequence_count) if self.seal else (stream, 0)
         if kind == TYPE_REPAIR and agreed.repairs and number // agreed.repairs < agreed.sequence_count:
-            return Repair(stream, number // agreed.repairs, number % agreed.repairs, end, body)
+            return Repair(stream, past + number // agreed.repairs, number % agreed.repairs, end, body)
         if kind != TYPE_VOICE or number >= agreed.sequence_count:
             raise PacketError(f"packet type {kind} with number {number} is not known to this version")
         codes, repeated = body[: profile.code_bytes], body[profile.code_bytes :]
-        return Voice(stream, number, unpack_codes(codes), end, unpack_codes(repeated) if any(repeated) else None)
+        return Voice(stream, past + number, unpack_codes(codes), end, unpack_codes(repeated) if any(repeated) else None)
 
 
 def sequence_difference(newer: int, older: int, count: int = SEQUENCE_COUNT) -> int:
-    """How many packets `newer` lies after `older`, in -count/2..count/2-1, across the wrap at `count`."""
-    return (newer - older + count // 2) % count - count // 2
+    """How many packets `newer` lies after `older`, in -count/2..count/2-1 across the wrap at `count`; 0: there is no wrap."""
+    return (newer - older + count // 2) % count - count // 2 if count else newer - older

@@ -23,7 +23,7 @@ def detect_profile(head: bytes, framing: Framing, start: int = 0) -> Profile | N
         size = framing.packet_bytes(profile)
         for place in range(start // size * size, len(head) - size + 1, size):
             try:
-                framing.parse(head[place : place + size])
+                framing.parse(head[place : place + size], heard=False)
                 return profile
             except PacketError:
                 continue
@@ -49,9 +49,10 @@ class Playback:
         if not isinstance(parsed.content, Voice):  # it takes no time of its own: it follows the packets that it repairs
             self._receiver.add(self._now_s, parsed)
             return
-        voice, count = parsed.content, self._receiver.framing.protection.sequence_count
-        step = sequence_difference(voice.sequence, self._newest % count, count)
-        if voice.stream != self._stream or (self._ended and step < -REORDERED_PACKETS):
+        voice, framing = parsed.content, self._receiver.framing
+        step = sequence_difference(voice.sequence, self._newest, framing.sequence_count)
+        restarted = not framing.sequence_count and step > framing.protection.sequence_count  # a sealed sender skips an epoch
+        if voice.stream != self._stream or restarted or (self._ended and step < -REORDERED_PACKETS):
             self._follow(voice)
             step = 0
         self._ended = self._ended or voice.end

@@ -167,7 +167,7 @@ class Playout:
 
     def _span(self, voice: Voice, profile: Profile) -> tuple[int, int]:
         """First and last frame of a packet, numbered beyond the wrap."""
-        step = sequence_difference(voice.sequence, self._sequence % self._sequence_count, self._sequence_count)
+        step = sequence_difference(voice.sequence, self._sequence, self._sequence_count)
         first = (self._sequence + step) * profile.frames
         return first, first + profile.frames - 1
 

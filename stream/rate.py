@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from stream.errors import UsageError, run_command
 from stream.options import add_protection, command_parser, number, protection_of, write_json
-from stream.packet import PROFILES, Framing, Profile, find_profile
+from stream.packet import CRC_BYTES, PROFILES, Profile, find_profile, on_air_bps, packet_bytes
 from stream.protection import Protection
+from stream.seal import TAG_BYTES
 
 USUAL = (Protection(), Protection(block=4, repairs=1), Protection(block=8, repairs=2), Protection(repeat=1), Protection(repeat=2))
 
@@ -26,6 +27,7 @@ class Row:
 
     profile: str
     protection: str
+    check: str
     packet_bytes: int
     on_air_bps: float
     packet_s: float
@@ -34,13 +36,14 @@ class Row:
     repairs_bytes: int  # wrong ones in a packet
 
 
-def row(profile: Profile, framing: Framing) -> Row:
-    protection = framing.protection
+def row(profile: Profile, protection: Protection, tag_bytes: int) -> Row:
+    check_bytes = tag_bytes or CRC_BYTES
     return Row(
         profile.name,
         str(protection),
-        framing.packet_bytes(profile),
-        round(framing.on_air_bps(profile), 1),
+        f"tag of {tag_bytes}" if tag_bytes else "CRC",
+        packet_bytes(profile, protection, check_bytes),
+        round(on_air_bps(profile, protection, check_bytes), 1),
         profile.packet_s,
         round(protection.delay_s(profile.packet_s), 3),
         protection.survives(),
@@ -50,9 +53,9 @@ def row(profile: Profile, framing: Framing) -> Row:
 
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| profile | protection | packet | on air | added delay | losses survived |", "|---|---|---|---|---|---|"]
+    lines = ["| profile | protection | check | packet | on air | added delay | losses survived |", "|---|---|---|---|---|---|---|"]
     lines += [
-        f"| {each.profile} | {each.protection} | {each.packet_bytes} bytes | {each.on_air_bps:.1f} bit/s "
+        f"| {each.profile} | {each.protection} | {each.check} | {each.packet_bytes} bytes | {each.on_air_bps:.1f} bit/s "
         f"| {each.added_delay_s:.2f} s | {each.survives} |"
         for each in rows
     ]
@@ -63,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-rate", DESCRIPTION)
     parser.add_argument("-p", "--profile", help=f"only this packet size: {', '.join(PROFILES)}")
     add_protection(parser)
+    parser.add_argument("--tag-bytes", type=int, choices=TAG_BYTES, help="sealed packets, with a tag of that size")
     parser.add_argument("--link-bps", type=number(1, 1e9), help="bit rate of the link: print only what fits into it")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON; - is stdout, in place of the table")
     return parser
@@ -77,7 +81,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
     profiles = [find_profile(args.profile)] if args.profile else list(PROFILES.values())
     named = protection_of(args)
     protections = USUAL if named == Protection() else (named,)
-    rows = [row(profile, Framing(0, protection)) for protection in protections for profile in profiles]
+    rows = [row(profile, protection, args.tag_bytes or 0) for protection in protections for profile in profiles]
     fitting = [each for each in rows if args.link_bps is None or each.on_air_bps <= args.link_bps]
     if not fitting:
         least = min(rows, key=lambda each: each.on_air_bps)

@@ -11,7 +11,7 @@ from stream.concealment import Fade
 from stream.engine import Decoder
 from stream.frame import Pcm
 from stream.link import ZmqLink
-from stream.packet import Framing, PacketError, Parsed, Voice
+from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError, Voice
 from stream.playout import Arrival, Playout, Slot
 from stream.repair import BlockRepair
 from stream.stats import ReceiverStats
@@ -35,7 +35,8 @@ class Receiver:
         self.stats = ReceiverStats()
         self._delay_s = delay_s
         self._protection = self.framing.protection
-        self.playout = Playout(delay_s, self._protection.sequence_count)
+        self.playout = Playout(delay_s, self.framing.sequence_count)
+        self._frames_per_wrap = 1  # frames after which sequence numbers begin again
         self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
@@ -49,6 +50,12 @@ class Receiver:
         self.stats.received_bytes += len(packet)
         try:
             parsed = self.framing.parse(packet, unsure)
+        except ForgedPacketError:
+            self.stats.forged_packets += 1
+            return None
+        except ReplayedPacketError:
+            self.stats.replayed_packets += 1
+            return None
         except PacketError:
             self.stats.rejected_packets += 1
             return None
@@ -59,6 +66,7 @@ class Receiver:
     def add(self, now_s: float, parsed: Parsed) -> None:
         """Take a packet that `open` read: what it says, and what it restores of others."""
         content, profile, stats = parsed.content, parsed.profile, self.stats
+        self._frames_per_wrap = self._protection.sequence_count * profile.frames
         self.playout.delay_s = self._delay_s + self._protection.delay_s(profile.packet_s)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
@@ -66,7 +74,7 @@ class Receiver:
             stats.late_packets += arrival is Arrival.LATE
             stats.other_packets += arrival is Arrival.OTHER
             if content.repeated is not None:
-                earlier = (content.sequence - self._protection.repeat) % self._protection.sequence_count
+                earlier = content.sequence - self._protection.repeat
                 self._restore(now_s, [Voice(content.stream, earlier, content.repeated)])
         else:
             stats.repair_packets += 1
@@ -105,7 +113,10 @@ class Receiver:
             stats.trailing_frames += 1  # until something is heard again
             return
         if stats.first_frame < 0:
-            stats.first_frame, stats.first_frame_s = slot.number, now_s  # when it was played, not when it was due
+            stats.first_frame, stats.first_frame_s = (
+                slot.number % self._frames_per_wrap,
+                now_s,
+            )  # when it was played, not when it was due
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0

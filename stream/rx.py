@@ -8,14 +8,28 @@ from typing import Protocol
 
 from stream.audio import FileSink, NullSink, PipeSink, check_output
 from stream.clock import Clock
+from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import Pcm
+from stream.keys import HeardFile, read_key
 from stream.link import ZmqLink, open_packets
-from stream.options import SPEED, Stop, add_protection, check_writable, command_parser, number, protection_of, write_json
+from stream.options import (
+    SPEED,
+    Stop,
+    add_protection,
+    add_security,
+    check_security,
+    check_writable,
+    command_parser,
+    number,
+    protection_of,
+    write_json,
+)
 from stream.packet import PROFILES, Framing, find_profile
 from stream.playback import play_packets
 from stream.receiver import Receiver, receive
+from stream.seal import TAG_BYTES, Opener
 
 READ_BYTES = 4096
 
@@ -38,7 +52,9 @@ class ClosableSink(Protocol):
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-rx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--bind", metavar="ENDPOINT", help="ZeroMQ endpoint to receive at, like tcp://127.0.0.1:5555")
+    source.add_argument(
+        "--bind", metavar="ENDPOINT", nargs="?", const=LOCAL, help=f"ZeroMQ endpoint to receive at; {LOCAL} unless one is given"
+    )
     source.add_argument("--in", dest="input", metavar="FILE", help="read packets from a file; - is stdin")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--speaker", action="store_true", help="play on a speaker")
@@ -53,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
     )
     add_protection(parser)
+    add_security(parser)
     parser.add_argument(
         "--delay-ms",
         type=number(0, 10_000),
@@ -82,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
         if args.stats == "-" and args.out == "-":
             raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
+        check_security(args, bool(args.bind))
         check_writable(args.stats)
         return listen(args)
 
@@ -106,20 +124,35 @@ def trouble(sink: ClosableSink) -> str:
     return said + (f", {dropped} blocks dropped by a slow device" if dropped else "")
 
 
+def open_seal(args: argparse.Namespace) -> Opener | None:
+    """What opens sealed packets, or None without --key-file. Only what was heard live stays known: a file may be played again."""
+    if not args.key_file:
+        return None
+    key, heard = read_key(args.key_file), HeardFile(args.key_file)
+    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.save) if args.bind else ()))
+
+
 def listen(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     if args.out:
         check_output(args.out, args.force)
     profile = find_profile(args.profile) if args.profile else None
     protection = protection_of(args)
+    opener = open_seal(args)
+    curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
-    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection))
-    link = ZmqLink.receiver(args.bind) if args.bind else None
+    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection, opener))
+    link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     sink = open_sink(args)
     if link and not args.quiet:
-        print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}", file=sys.stderr, flush=True)
+        open_to = (
+            ", open to anybody who reaches it: add --curve or --key-file"
+            if reachable(args.bind) and not (curve_key or opener)
+            else ""
+        )
+        print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}{open_to}", file=sys.stderr, flush=True)
     try:
         if link:
             receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stop)
@@ -141,10 +174,11 @@ def listen(args: argparse.Namespace) -> int:
     stats = receiver.stats
     write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **stats.as_dict()})
     if not args.quiet:
+        sealed = f"{stats.forged_packets} forged, {stats.replayed_packets} replayed, " if opener else ""
         print(
             f"clari-rx: {stats.received_packets} packets, {stats.repaired_packets} repaired ({stats.corrected_bytes} bytes), "
             f"{stats.restored_packets} restored, "
-            f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate, "
+            f"{stats.rejected_packets} rejected, {sealed}{stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
             f"decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,

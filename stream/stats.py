@@ -55,6 +55,8 @@ class ReceiverStats:
     corrected_bytes: int = 0
     restored_packets: int = 0  # lost, then restored from repair packets or repetitions in time to be heard
     repair_packets: int = 0
+    forged_packets: int = 0  # on a sealed link: a wrong tag
+    replayed_packets: int = 0  # on a sealed link: heard before
     duplicate_packets: int = 0
     late_packets: int = 0
     other_packets: int = 0  # of another stream than the one being heard

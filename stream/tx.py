@@ -13,9 +13,21 @@ from stream.clock import Clock
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
+from stream.keys import EpochFile, read_key
 from stream.link import PacketFile, PacketSink, ZmqLink
-from stream.options import SPEED, Stop, add_protection, check_writable, command_parser, protection_of, write_json
+from stream.options import (
+    SPEED,
+    Stop,
+    add_protection,
+    add_security,
+    check_security,
+    check_writable,
+    command_parser,
+    protection_of,
+    write_json,
+)
 from stream.packet import PROFILES, Framing, find_profile
+from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
 
 PLAIN = Framing(decoder_id=0)
@@ -49,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
     add_protection(parser)
+    add_security(parser)
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
         "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
@@ -72,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
         if args.stats == "-" and args.out == "-":
             raise UsageError("packets and statistics cannot share stdout; write --stats to a file")
+        check_security(args, bool(args.connect))
         check_writable(args.stats)
         return transmit(args)
 
@@ -81,6 +95,9 @@ def main(argv: list[str] | None = None) -> int:
 def transmit(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     profile, protection = find_profile(args.profile), protection_of(args)
+    epochs = EpochFile(args.key_file) if args.key_file else None
+    sealer = Sealer(read_key(args.key_file), args.tag_bytes or TAG_BYTES[0], epochs.next) if epochs else None
+    curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
     source: Iterable[Pcm]
     microphone = None
@@ -98,8 +115,8 @@ def transmit(args: argparse.Namespace) -> int:
             raise FileError(f"{'stdin' if args.input == '-' else args.input} holds no samples; record again")
         encoder = load_encoder(args.model)
         source = chain([first], source)
-    link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out, args.force)
-    framing = Framing(encoder.meta.decoder_id, protection)
+    link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
+    framing = Framing(encoder.meta.decoder_id, protection, sealer)
     sender = Sender(encoder, profile, secrets.randbelow(8), framing)
     if not args.quiet:
         print(
@@ -115,6 +132,8 @@ def transmit(args: argparse.Namespace) -> int:
         link.close()
         if microphone:
             microphone.close()
+        if epochs:
+            epochs.close()
     stats = sender.stats
     if stats.packets and stats.dropped_packets == stats.packets:
         raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")

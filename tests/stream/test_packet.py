@@ -28,6 +28,7 @@ from stream.packet import (
     unpack_codes,
 )
 from stream.protection import Protection
+from stream.seal import Heard, Opener, Sealer
 
 VECTORS = json.loads((Path(__file__).parent / "packet_vectors.json").read_text(encoding="utf-8"))
 PLAIN = Framing(7)
@@ -138,7 +139,20 @@ def test_one_wrong_bit_changes_one_code_in_three_of_four_cases_by_one_level() ->
     assert sorted(moves) == [1] * 12 + [3] * 4  # the two ends of the Gray code differ in one bit as well
 
 
-@pytest.mark.parametrize("vector", VECTORS["packets"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", [v for v in VECTORS["packets"] if "key" in v], ids=lambda vector: vector["name"])
+def test_sealed_vectors_of_the_protocol(vector: dict) -> None:
+    pytest.importorskip("cryptography")
+    key, tag_bytes, epoch = bytes.fromhex(vector["key"]), vector["tag_bytes"], vector["epoch"]
+    profile, codes = PROFILES[vector["profile"]], np.array(vector["codes"], np.uint8)
+    sender = Framing(vector["decoder_id"], seal=Sealer(key, tag_bytes, lambda step: epoch))
+    assert sender.build(Voice(0, vector["sequence"], codes, vector["end"]), profile).hex() == vector["packet"]
+    receiver = Framing(vector["decoder_id"], seal=Opener(key, tag_bytes, Heard(epoch)))
+    parsed = receiver.parse(bytes.fromhex(vector["damaged"]))
+    assert np.array_equal(parsed.content.codes, codes) and parsed.corrected_bytes == vector["corrected_bytes"]
+    assert parsed.content.sequence == epoch * 1024 + vector["sequence"]
+
+
+@pytest.mark.parametrize("vector", [v for v in VECTORS["packets"] if "key" not in v], ids=lambda vector: vector["name"])
 def test_vectors_of_the_protocol(vector: dict) -> None:
     profile, agreed = PROFILES[vector["profile"]], vector.get("protection", {})
     framing = Framing(vector["decoder_id"], Protection(**agreed))

@@ -215,9 +215,9 @@ def test_clari_rate_says_what_goes_on_air(capsys: pytest.CaptureFixture[str]) ->
     assert rate.main([]) == 0
     printed = capsys.readouterr().out
     for row in (
-        "| fast | none | 16 bytes | 400.0 bit/s | 0.00 s | none |",
-        "| standard | repair 8+2 | 26 bytes | 406.2 bit/s | 5.50 s | any 2 of 10 packets |",
-        "| narrow | repeat 1 | 56 bytes | 466.7 bit/s | 0.96 s | bursts of 1, if the next 1 arrive |",
+        "| fast | none | CRC | 16 bytes | 400.0 bit/s | 0.00 s | none |",
+        "| standard | repair 8+2 | CRC | 26 bytes | 406.2 bit/s | 5.50 s | any 2 of 10 packets |",
+        "| narrow | repeat 1 | CRC | 56 bytes | 466.7 bit/s | 0.96 s | bursts of 1, if the next 1 arrive |",
     ):
         assert row in printed
     assert rate.main(["--profile", "fast", "--repair", "10+3", "--json", "-"]) == 0
