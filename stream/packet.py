@@ -29,7 +29,8 @@ from stream.seal import ForgedError, Opener, ReplayedError, Sealer
 
 PROTOCOL_VERSION = 1
 HEADER_BYTES, CRC_BYTES, FRAME_BYTES = 2, 2, 2
-TYPE_VOICE, TYPE_REPAIR = 0, 1
+TYPE_VOICE, TYPE_REPAIR, TYPE_CONTROL, TYPE_EPOCH = 0, 1, 2, 3
+EPOCH_BYTES = 8
 STREAM_COUNT = 8
 GRAY = np.array([0, 1, 3, 2], np.uint8)  # neighbouring levels differ in one bit; the table is its own inverse
 
@@ -99,7 +100,23 @@ class Repair:
     part: bytes
 
 
-Content = Voice | Repair
+@dataclass(frozen=True)
+class Control:
+    """The content of a control packet: an identity, or a piece of text; `stream/control.py` reads its body."""
+
+    stream: int
+    text: bool
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The content of a packet that tells the key epoch of a sealed link in the clear, for who has lost it."""
+
+    stream: int = 0
+
+
+Content = Voice | Repair | Control | Epoch
 
 
 class PacketError(ValueError):
@@ -130,9 +147,14 @@ def unpack_codes(data: bytes) -> NDArray[np.uint8]:
     return codes
 
 
-def is_voice(packet: bytes) -> bool:
-    """Whether a packet that `Framing.build` made carries speech of its own."""
-    return packet[0] >> 6 == TYPE_VOICE
+def packet_type(packet: bytes) -> int:
+    """The type of a packet that `Framing.build` made."""
+    return packet[0] >> 6
+
+
+def _checksum(data: bytes) -> bytes:
+    """CRC-16: polynomial 0x1021, initial 0xFFFF, not reflected."""
+    return struct.pack(">H", binascii.crc_hqx(data, 0xFFFF))
 
 
 def packet_bytes(profile: Profile, protection: Protection, check_bytes: int = CRC_BYTES) -> int:
@@ -171,6 +193,10 @@ class Framing:
         """Received sequence numbers begin again at this; 0: never."""
         return 0 if self.seal else self.protection.sequence_count
 
+    def body_bytes(self, profile: Profile) -> int:
+        """Bytes between header and CRC or tag."""
+        return profile.code_bytes * (2 if self.protection.repeat else 1)
+
     def packet_bytes(self, profile: Profile) -> int:
         return packet_bytes(profile, self.protection, self.check_bytes)
 
@@ -186,10 +212,14 @@ class Framing:
         kind, end, number, body = self._write(content, profile)
         stream = epoch = self.seal.epoch_for(kind, number) if isinstance(self.seal, Sealer) else content.stream
         header = struct.pack(">H", kind << 14 | end << 13 | stream % STREAM_COUNT << 10 | number)
-        if isinstance(self.seal, Sealer):
-            data = header + self.seal.seal(kind, epoch, number, body, self._context(profile) + header)
+        context = self._context(profile, kind) + header
+        if not isinstance(self.seal, Sealer):
+            data = header + body + _checksum(context + body)
+        elif kind == TYPE_EPOCH:
+            clear = struct.pack(">Q", epoch).ljust(len(body), b"\0")
+            data = header + clear + self.seal.seal(kind, epoch, number, b"", context + clear)
         else:
-            data = header + body + self._checksum(profile, header + body)
+            data = header + self.seal.seal(kind, epoch, number, body, context)
         return data + parity(data, profile.parity_bytes)
 
     def parse(self, packet: bytes, unsure: Sequence[int] = (), heard: bool = True) -> Parsed:
@@ -225,32 +255,40 @@ class Framing:
     def _check(self, data: bytes, profile: Profile, heard: bool) -> tuple[int, bytes, int]:
         """Header, body and key epoch (0 without a seal) of what the sender sent and nobody else."""
         (header,) = struct.unpack(">H", data[:HEADER_BYTES])
-        if not isinstance(self.seal, Opener):
-            if data[-CRC_BYTES:] != self._checksum(profile, data[:-CRC_BYTES]):
-                raise PacketError("wrong checksum: damaged, or sent for another decoder or protection")
-            return header, data[HEADER_BYTES:-CRC_BYTES], 0
         kind, stream, number = header >> 14, header >> 10 & 7, header & (SEQUENCE_COUNT - 1)
-        context = self._context(profile) + data[:HEADER_BYTES]
+        body, check = data[HEADER_BYTES : -self.check_bytes], data[-self.check_bytes :]
+        context = self._context(profile, kind) + data[:HEADER_BYTES]
+        if not isinstance(self.seal, Opener):
+            if check != _checksum(context + body):
+                raise PacketError("wrong checksum: damaged, or sent for another decoder or protection")
+            return header, body, 0
         try:
-            body, epoch = self.seal.open(kind, stream, number, data[HEADER_BYTES:], context, heard)
+            if kind == TYPE_EPOCH:
+                epoch = int.from_bytes(body[:EPOCH_BYTES], "big")
+                self.seal.learn(kind, epoch, number, check, context + body, heard)
+            else:
+                body, epoch = self.seal.open(kind, stream, number, body + check, context, heard)
         except ForgedError as error:
             raise ForgedPacketError(str(error)) from None
         except ReplayedError as error:
             raise ReplayedPacketError(str(error)) from None
         return header, body, epoch
 
-    def _context(self, profile: Profile) -> bytes:
+    def _context(self, profile: Profile, kind: int) -> bytes:
         """What both ends know and what is not sent, but checked with every packet."""
+        if kind >= TYPE_CONTROL:  # these are for receivers of another model, too: they hear why they hear nothing
+            return struct.pack(">BBH", PROTOCOL_VERSION, profile.number, 0)
         return struct.pack(">BBH", PROTOCOL_VERSION, profile.number, self.decoder_id) + self.protection.context()
-
-    def _checksum(self, profile: Profile, data: bytes) -> bytes:
-        """CRC-16 (polynomial 0x1021, initial 0xFFFF) of the unsent context and `data`."""
-        return struct.pack(">H", binascii.crc_hqx(self._context(profile) + data, 0xFFFF))
 
     def _write(self, content: Content, profile: Profile) -> tuple[int, bool, int, bytes]:
         """Type, end, sequence field and body of a packet."""
         if isinstance(content, Repair):
             return TYPE_REPAIR, content.end, content.last * self.protection.repairs + content.index, content.part
+        if not isinstance(content, Voice):
+            kind = TYPE_CONTROL if isinstance(content, Control) else TYPE_EPOCH
+            number = self.seal.free_number(kind) if isinstance(self.seal, Sealer) else 0
+            body = content.body if isinstance(content, Control) else b""
+            return kind, isinstance(content, Control) and content.text, number, body.ljust(self.body_bytes(profile), b"\0")
         if content.codes.shape != (profile.frames, CODE_DIMENSIONS):
             raise ValueError(f"{profile.name} carries codes [{profile.frames}, {CODE_DIMENSIONS}], not {content.codes.shape}")
         body = pack_codes(content.codes)
@@ -264,6 +302,10 @@ class Framing:
         stream, past = (0, epoch * agreed.sequence_count) if self.seal else (stream, 0)
         if kind == TYPE_REPAIR and agreed.repairs and number // agreed.repairs < agreed.sequence_count:
             return Repair(stream, past + number // agreed.repairs, number % agreed.repairs, end, body)
+        if kind == TYPE_CONTROL:
+            return Control(stream, end, body)
+        if kind == TYPE_EPOCH and self.seal:
+            return Epoch(stream)
         if kind != TYPE_VOICE or number >= agreed.sequence_count:
             raise PacketError(f"packet type {kind} with number {number} is not known to this version")
         codes, repeated = body[: profile.code_bytes], body[profile.code_bytes :]

@@ -99,7 +99,7 @@ def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, p
         else:
             playback.packet(packet)
     playback.finish()
-    if receiver.stats.first_frame < 0:
+    if receiver.stats.first_frame < 0 and not receiver.stats.control_packets:
         raise LinkError(NO_PACKETS)
 
 

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from stream.clock import Clock
 from stream.concealment import Fade
+from stream.control import Mailbox
 from stream.engine import Decoder
 from stream.frame import Pcm
 from stream.link import ZmqLink
-from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError, Voice
+from stream.packet import Control, ForgedPacketError, Framing, PacketError, Parsed, Repair, ReplayedPacketError, Voice
 from stream.playout import Arrival, Playout, Slot
 from stream.repair import BlockRepair
 from stream.stats import ReceiverStats
@@ -29,11 +30,21 @@ class PcmSink(Protocol):
 class Receiver:
     """One incoming stream, a pure function of (arrival time, bytes) and of the times at which it is asked to play."""
 
-    def __init__(self, decoder: Decoder, delay_s: float, framing: Framing | None = None):
-        """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size."""
+    def __init__(
+        self,
+        decoder: Decoder,
+        delay_s: float,
+        framing: Framing | None = None,
+        notify: Callable[[str], None] = lambda line: None,
+    ):
+        """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size.
+
+        notify: gets one line for every news from control packets: a station, a text.
+        """
         self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
         self._delay_s = delay_s
+        self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
         self.playout = Playout(delay_s, self.framing.sequence_count)
         self._frames_per_wrap = 1  # frames after which sequence numbers begin again
@@ -76,8 +87,13 @@ class Receiver:
             if content.repeated is not None:
                 earlier = content.sequence - self._protection.repeat
                 self._restore(now_s, [Voice(content.stream, earlier, content.repeated)])
-        else:
+        elif isinstance(content, Repair):
             stats.repair_packets += 1
+        else:
+            stats.control_packets += 1
+            if isinstance(content, Control):
+                self._control(now_s, content)
+            return
         if self._blocks:
             self._restore(now_s, self._blocks.add(now_s, content, profile))
         stats.added_delay_s = max(stats.added_delay_s, self.playout.added_delay_s)
@@ -87,6 +103,12 @@ class Receiver:
         parsed = self.open(packet, unsure)
         if parsed is not None:
             self.add(now_s, parsed)
+
+    def _control(self, now_s: float, control: Control) -> None:
+        if control.text:
+            self.mailbox.text(now_s, control.stream, control.body)
+        else:
+            self.mailbox.identity(control.body)
 
     def _restore(self, now_s: float, voices: list[Voice]) -> None:
         # The newest first: while nothing is heard yet, each older one may still begin the talk spurt before it.

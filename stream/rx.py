@@ -132,6 +132,11 @@ def open_seal(args: argparse.Namespace) -> Opener | None:
     return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.save) if args.bind else ()))
 
 
+def show(line: str) -> None:
+    """News from control packets, a line each."""
+    print(f"clari-rx: {line}", file=sys.stderr, flush=True)
+
+
 def listen(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     if args.out:
@@ -143,7 +148,7 @@ def listen(args: argparse.Namespace) -> int:
     stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
-    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection, opener))
+    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection, opener), show)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     sink = open_sink(args)
     if link and not args.quiet:
@@ -172,7 +177,8 @@ def listen(args: argparse.Namespace) -> int:
         if link:
             link.close()
     stats = receiver.stats
-    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **stats.as_dict()})
+    news: dict[str, object] = {"station": receiver.mailbox.station, "texts": receiver.mailbox.texts}
+    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **news, **stats.as_dict()})
     if not args.quiet:
         sealed = f"{stats.forged_packets} forged, {stats.replayed_packets} replayed, " if opener else ""
         print(

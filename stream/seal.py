@@ -76,6 +76,10 @@ class Sealer:
         self._numbers[kind] = number
         return self._epoch
 
+    def free_number(self, kind: int) -> int:
+        """A number for a packet whose sequence field means nothing."""
+        return (self._numbers.get(kind, -1) + 1) % 1024
+
     def seal(self, kind: int, epoch: int, number: int, body: bytes, context: bytes) -> bytes:
         """Encrypted body and tag; `context` is authenticated and not encrypted."""
         return self._cipher.encrypt(_nonce(kind, epoch, number), body, context)
@@ -106,12 +110,30 @@ class Opener:
                 body = self._cipher.decrypt(_nonce(kind, epoch, number), sealed, context)
             except InvalidTag:
                 continue
-            if epoch < max(self._oldest, self._heard.epoch - 1) or self._seen.get((kind, epoch), 0) >> number & 1:
-                raise ReplayedError("a packet that was heard before")
-            if count:
-                self._count(kind, epoch, number)
+            self._admit(kind, epoch, number, count)
             return body, epoch
         raise ForgedError("wrong tag: forged, or sealed with another key")
+
+    def learn(self, kind: int, epoch: int, number: int, tag: bytes, context: bytes, count: bool = True) -> None:
+        """Take a packet that tells its epoch in the clear, as part of `context`.
+
+        Raises:
+            ForgedError, ReplayedError: as `open`.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            self._cipher.decrypt(_nonce(kind, epoch, number), tag, context)
+        except InvalidTag:
+            raise ForgedError("wrong tag: forged, or sealed with another key") from None
+        self._admit(kind, epoch, number, count)
+
+    def _admit(self, kind: int, epoch: int, number: int, count: bool) -> None:
+        """Refuse an authentic packet that is not new; else note that it was heard."""
+        if epoch < max(self._oldest, self._heard.epoch - 1) or self._seen.get((kind, epoch), 0) >> number & 1:
+            raise ReplayedError("a packet that was heard before")
+        if count:
+            self._count(kind, epoch, number)
 
     def _candidates(self, stream: int) -> list[int]:
         """The epochs that a packet of this stream may have, the likeliest first."""

@@ -11,20 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.clock import Clock
+from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
 from stream.link import PacketSink
-from stream.packet import STREAM_COUNT, Framing, Profile, Voice, is_voice
+from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Content, Control, Epoch, Framing, Profile, Voice, packet_type
 from stream.repair import BlockBuilder
 from stream.stats import SenderStats
 
+CONTROL_SPACING = 8  # voice packets for one control packet at most, while speech is sent
+IDENTITY_SPACING = 64  # voice packets from one identity to the next
+TEXT_COPIES = 2  # of every message: no repair packet covers it
 DRAIN_S = 2.0  # at the end, a receiver that reads slowly gets so long for what is queued
 
 
 class Sender:
     """One outgoing stream. Pure but for the processor time it counts: samples in, bytes out."""
 
-    def __init__(self, encoder: Encoder, profile: Profile, stream: int, framing: Framing | None = None):
+    def __init__(self, encoder: Encoder, profile: Profile, stream: int, framing: Framing | None = None, station: str = ""):
+        """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody."""
         self.profile = profile
         self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
@@ -36,7 +41,21 @@ class Sender:
         self._codes: list[Codes] = []
         protection = self.framing.protection
         self._blocks = BlockBuilder(protection) if protection.block else None
+        self._station = station
+        self._controls: deque[Content] = deque()
+        self._messages = self._voice_packets = 0
+        self._since_control, self._since_identity = CONTROL_SPACING, IDENTITY_SPACING
         self._sent: deque[NDArray[np.uint8]] = deque(maxlen=protection.repeat)  # codes of the newest packets
+
+    def say(self, text: str) -> None:
+        """Queue a text message; it leaves between voice packets and after them.
+
+        Raises:
+            UsageError: no text, or too long.
+        """
+        pieces = text_bodies(text, self._messages, self.framing.body_bytes(self.profile))
+        self._controls += [Control(self._stream, True, piece) for piece in pieces] * TEXT_COPIES
+        self._messages += 1
 
     def push(self, pcm: Pcm) -> list[bytes]:
         """Take samples [N]; returns the packets they complete."""
@@ -44,14 +63,14 @@ class Sender:
         return self._encode(pcm)
 
     def finish(self) -> list[bytes]:
-        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence."""
+        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence; then what is left of texts."""
         if not self.stats.speech_samples:
-            return []
+            return self._remaining_controls()
         # The decoder still owes the last `shift_samples`; frames that carry them follow, then the packet is filled.
         frames = math.ceil((self.stats.speech_samples + self._meta.shift_samples) / SAMPLES_PER_FRAME)
         frames += -frames % self.profile.frames
         silence = frames * SAMPLES_PER_FRAME - self.stats.frames * SAMPLES_PER_FRAME - len(self._samples)
-        return self._encode(np.zeros(silence, np.float32), last_frame=frames)
+        return self._encode(np.zeros(silence, np.float32), last_frame=frames) + self._remaining_controls()
 
     def _encode(self, pcm: Pcm, last_frame: int = -1) -> list[bytes]:
         waiting = np.concatenate([self._samples, pcm])
@@ -79,7 +98,44 @@ class Sender:
             self._sequence += -self._sequence % protection.block  # what is left of the block is not used
         self._sequence %= protection.sequence_count
         self.stats.repair_packets += len(repairs)
-        return [self.framing.build(voice, self.profile), *(self.framing.build(repair, self.profile) for repair in repairs)]
+        self._since_control += 1
+        self._since_identity += 1
+        # A receiver that has lost the key epoch needs it before the first packet; everything else can wait for speech.
+        early = self._next_control() if self.framing.seal and not self._voice_packets else []
+        self._voice_packets += 1
+        packets = [self.framing.build(voice, self.profile), *(self.framing.build(repair, self.profile) for repair in repairs)]
+        return early + packets + self._next_control()
+
+    def _next_control(self) -> list[bytes]:
+        """A control packet, if one waits and its turn has come."""
+        if self._since_identity >= IDENTITY_SPACING:
+            self._since_identity = 0
+            self._identify()
+        if not self._controls or self._since_control < CONTROL_SPACING:
+            return []
+        self._since_control = 0
+        return [self._build_control(self._controls.popleft())]
+
+    def _remaining_controls(self) -> list[bytes]:
+        """All control packets that wait: no speech follows that they could delay."""
+        if self._controls and not self._voice_packets:
+            self._identify()  # a message without speech says from whom it is
+        waiting, self._controls = list(self._controls), deque()
+        return [self._build_control(content) for content in waiting]
+
+    def _identify(self) -> None:
+        """Queue who speaks and, on a sealed link, the key epoch, before any text."""
+        if self._station:
+            body = identity_body(
+                self._station, self.framing.decoder_id, self.framing.protection, self.framing.body_bytes(self.profile)
+            )
+            self._controls.appendleft(Control(self._stream, False, body))
+        if self.framing.seal:
+            self._controls.appendleft(Epoch())
+
+    def _build_control(self, content: Content) -> bytes:
+        self.stats.control_packets += 1
+        return self.framing.build(content, self.profile)
 
 
 def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock | None) -> None:
@@ -92,7 +148,7 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
         nonlocal voice_packets
         for packet in packets:
             sender.stats.packets += 1
-            voice_packets += is_voice(packet)
+            voice_packets += packet_type(packet) == TYPE_VOICE
             sender.stats.on_air_bytes += len(packet)
             forget(link.send(packet))
 
@@ -104,8 +160,13 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
         if clock:
             clock.sleep_until(started_s + (sender.stats.speech_samples + len(pcm)) / SAMPLE_RATE_HZ)
         put(sender.push(pcm))
+    due_s = started_s + voice_packets * sender.profile.packet_s
     for packet in sender.finish():
-        if clock and is_voice(packet):  # the padding takes its time on air as speech does
-            clock.sleep_until(started_s + (voice_packets + 1) * sender.profile.packet_s)
+        if packet_type(packet) == TYPE_VOICE:  # the padding takes its time on air as speech does
+            due_s = started_s + (voice_packets + 1) * sender.profile.packet_s
+        elif packet_type(packet) >= TYPE_CONTROL:
+            due_s += sender.profile.packet_s
+        if clock:
+            clock.sleep_until(due_s)
         put([packet])
     forget(link.drain(DRAIN_S))

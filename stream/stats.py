@@ -15,6 +15,7 @@ class SenderStats:
 
     packets: int = 0  # of any kind
     repair_packets: int = 0
+    control_packets: int = 0
     dropped_packets: int = 0  # nobody took them
     on_air_bytes: int = 0
     frames: int = 0
@@ -32,6 +33,11 @@ class SenderStats:
         return self.on_air_bytes * 8 / self.speech_s if self.speech_samples else 0.0
 
     @property
+    def control_share(self) -> float:
+        """Share of the packets that carry neither speech nor repair."""
+        return self.control_packets / self.packets if self.packets else 0.0
+
+    @property
     def code_bps(self) -> float:
         """Code bits alone over the duration they stand for."""
         return 16 / FRAME_S
@@ -41,7 +47,12 @@ class SenderStats:
         return self.encode_s / (self.frames * FRAME_S) if self.frames else 0.0
 
     def as_dict(self) -> dict[str, float | int]:
-        rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}
+        rates = {
+            "speech_s": self.speech_s,
+            "on_air_bps": self.on_air_bps,
+            "code_bps": self.code_bps,
+            "control_share": self.control_share,
+        }
         return {"schema_version": SCHEMA_VERSION, **asdict(self), **rates, "real_time_factor": self.real_time_factor}
 
 
@@ -55,6 +66,7 @@ class ReceiverStats:
     corrected_bytes: int = 0
     restored_packets: int = 0  # lost, then restored from repair packets or repetitions in time to be heard
     repair_packets: int = 0
+    control_packets: int = 0
     forged_packets: int = 0  # on a sealed link: a wrong tag
     replayed_packets: int = 0  # on a sealed link: heard before
     duplicate_packets: int = 0

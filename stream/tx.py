@@ -10,6 +10,7 @@ from itertools import chain
 
 from stream.audio import read_file, read_pipe
 from stream.clock import Clock
+from stream.control import check_station
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
@@ -38,6 +39,7 @@ examples:
   clari-tx --mic --connect tcp://127.0.0.1:5555            speak to a receiver or a channel
   clari-tx --in speech.wav --connect tcp://127.0.0.1:5555  send a file in real time
   clari-tx --in speech.wav --out air.bin --profile narrow  write the packets: the file's size is the air time
+  clari-tx --text 'on our way' --station BASE --connect tcp://127.0.0.1:5555
   clari-tx --in speech.wav --out - | clari-rx --in - --out heard.wav"""
 
 
@@ -62,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
     add_protection(parser)
     add_security(parser)
+    parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
+    parser.add_argument(
+        "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
+    )
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
         "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
@@ -79,8 +85,8 @@ def main(argv: list[str] | None = None) -> int:
 
             print(list_devices())
             return 0
-        if not (args.input or args.mic):
-            raise UsageError("nothing to send; add --mic or --in FILE")
+        if not (args.input or args.mic or args.text):
+            raise UsageError("nothing to send; add --mic or --in FILE, or --text TEXT")
         if not (args.connect or args.out):
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
         if args.stats == "-" and args.out == "-":
@@ -107,7 +113,7 @@ def transmit(args: argparse.Namespace) -> int:
         encoder = load_encoder(args.model)  # before the device opens: loading holds the interpreter and would drop samples
         microphone = Microphone(args.device)
         source = microphone.blocks(stop)
-    else:
+    elif args.input:
         blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
         source = until_stopped(blocks, stop)
         first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
@@ -115,9 +121,13 @@ def transmit(args: argparse.Namespace) -> int:
             raise FileError(f"{'stdin' if args.input == '-' else args.input} holds no samples; record again")
         encoder = load_encoder(args.model)
         source = chain([first], source)
-    link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
+    else:
+        encoder, source = load_encoder(args.model), ()
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing)
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, check_station(args.station) if args.station else "")
+    for text in args.text:
+        sender.say(text)
+    link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
     if not args.quiet:
         print(
             f"clari-tx: {profile.name}, protection {protection}, {framing.on_air_bps(profile):.0f} bps on air, "
@@ -151,6 +161,7 @@ def transmit(args: argparse.Namespace) -> int:
         print(
             f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
+            f"{stats.repair_packets} repair and {stats.control_packets} control packets among them, "
             f"encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
             file=sys.stderr,
         )

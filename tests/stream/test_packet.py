@@ -120,9 +120,9 @@ def test_another_protection_is_refused() -> None:
 
 def test_an_unknown_type_is_refused() -> None:
     profile = PROFILES["fast"]
-    for kind in (1, 3):  # 1 is a repair packet, which an unprotected link does not have
+    for kind in (1, 3):  # repair packets are of protected links, epochs of sealed ones
         data = bytes([kind << 6, 0]) + bytes(8)
-        data += binascii.crc_hqx(struct.pack(">BBH", 1, profile.number, 7) + data, 0xFFFF).to_bytes(2, "big")
+        data += binascii.crc_hqx(struct.pack(">BBH", 1, profile.number, 7 if kind == 1 else 0) + data, 0xFFFF).to_bytes(2, "big")
         with pytest.raises(PacketError, match=f"type {kind}"):
             PLAIN.parse(data + parity(data, profile.parity_bytes))
 

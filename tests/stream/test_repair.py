@@ -16,7 +16,7 @@ from stream.audio import NullSink
 from stream.engine import Decoder, Encoder
 from stream.errors import UsageError
 from stream.fec import repair_parts, restore_parts
-from stream.packet import PROFILES, Framing, Profile, Repair, Voice, is_voice
+from stream.packet import PROFILES, TYPE_VOICE, Framing, Profile, Repair, Voice, packet_type
 from stream.playback import play_packets
 from stream.protection import Protection
 from stream.receiver import Receiver
@@ -106,7 +106,7 @@ def timed(packets: list[bytes], protection: Protection, profile: Profile = FAST)
     """Arrival times on a link that carries the rate of the profile and protection and no more."""
     air_s, free_s, spoken, arrivals = profile.packet_s / protection.packets_per_voice, 0.0, 0, []
     for packet in packets:
-        spoken += is_voice(packet)
+        spoken += packet_type(packet) == TYPE_VOICE
         free_s = max(free_s, spoken * profile.packet_s) + air_s
         arrivals.append((free_s, packet))
     return arrivals
@@ -127,10 +127,10 @@ def test_a_stream_survives_the_stated_losses_within_the_stated_delay(
         list(receiver.play(arrival_s))
         receiver.arrive(arrival_s, packet)
     list(receiver.rest())
-    voices = sum(is_voice(packet) for packet in packets)
+    voices = sum(packet_type(packet) == TYPE_VOICE for packet in packets)
     assert receiver.stats.concealed_frames == 0
     assert receiver.stats.frames == voices * profile.frames
-    assert receiver.stats.restored_packets == sum(is_voice(packets[place]) for place in spurt_end)
+    assert receiver.stats.restored_packets == sum(packet_type(packets[place]) == TYPE_VOICE for place in spurt_end)
     assert len(packets) - voices == sender.stats.repair_packets == -(-voices // protection.block) * protection.repairs
 
 
@@ -170,7 +170,7 @@ def test_a_late_joiner_hears_what_the_first_packet_repeats(encoder: Encoder, dec
 @pytest.mark.parametrize("protection", [EIGHT_TWO, Protection(4, 1), Protection(repeat=2)], ids=str)
 def test_protected_packets_in_a_file(encoder: Encoder, decoder: Decoder, protection: Protection) -> None:
     packets, sender = air_of(encoder, protection)
-    voices = sum(is_voice(packet) for packet in packets)
+    voices = sum(packet_type(packet) == TYPE_VOICE for packet in packets)
     kept = [packet for place, packet in enumerate(packets) if place % 7 != 3]
     receiver = Receiver(decoder, 0.2, sender.framing)
     play_packets(receiver, io.BytesIO(b"".join(kept)).read1, NullSink(), None)
