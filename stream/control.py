@@ -73,8 +73,8 @@ def printable(data: bytes) -> str:
 class _Message:
     pieces: dict[int, bytes] = field(default_factory=dict)
     count: int = 0  # once the last piece came
-    shown_s: float | None = None
-    text: str = ""
+    changed_s: float = 0.0
+    shown: bool = False
 
 
 class Mailbox:
@@ -108,21 +108,24 @@ class Mailbox:
     def text(self, now_s: float, stream: int, body: bytes) -> None:
         """Take a piece of a text message."""
         last, number, piece = bool(body[0] >> 7), body[0] >> 5 & 3, body[0] & 31
+        # Messages come one after the other: what is left of the one before the last must not be mixed with the next of its number.
+        for older in (number + 1, number + 2):
+            self._messages.pop((stream, older % MESSAGES), None)
         message = self._messages.get((stream, number))
         if message is None or not self._fits(now_s, message, last, piece, body[1:]):
             message = self._messages[stream, number] = _Message()
-        message.pieces[piece] = body[1:]
+        message.pieces[piece], message.changed_s = body[1:], now_s
         if last:
             message.count = piece + 1
-        if message.shown_s is None and len(message.pieces) == message.count:
+        if not message.shown and len(message.pieces) == message.count:
             data = b"".join(message.pieces[place] for place in range(message.count))
-            message.shown_s, message.text = now_s, printable(data.rstrip(b"\0"))
-            self.texts = [*self.texts, message.text][-KEPT_TEXTS:]
-            self._notify(f"text{' from ' + self.station if self.station else ''}: {message.text}")
+            message.shown, text = True, printable(data.rstrip(b"\0"))
+            self.texts = [*self.texts, text][-KEPT_TEXTS:]
+            self._notify(f"text{' from ' + self.station if self.station else ''}: {text}")
 
     def _fits(self, now_s: float, message: _Message, last: bool, piece: int, data: bytes) -> bool:
         """Whether a piece can belong to that message, and not to another one with the same number."""
-        if message.shown_s is not None and now_s - message.shown_s > COPY_S:
+        if now_s - message.changed_s > COPY_S:
             return False
         if message.count and (piece >= message.count or last != (piece == message.count - 1)):
             return False

@@ -90,8 +90,11 @@ def test_messages_follow_each_other_and_lost_pieces_lose_one_message() -> None:
         for piece in text_bodies(message, number, 8)[1 if number == 4 else 0 :] * TEXT_COPIES:
             mailbox.text(number * 1.0, 3, piece)
     assert mailbox.texts == messages[:4] + messages[5:]
+    for number, message in ((4, "left over"), (8, "came late")):  # all others between them were lost
+        mailbox.text(300.0 * number, 3, text_bodies(message, number, 8)[number // 8])
+    assert mailbox.texts == messages[:4] + messages[5:]
     again = text_bodies(messages[9], 9, 8)
-    for now_s, count in ((20.0, 9), (1000.0, 10)):  # a copy; then the same words again, much later
+    for now_s, count in ((5000.0, 10), (5020.0, 10), (6000.0, 11)):  # said again, a copy of that, and again much later
         for piece in again:
             mailbox.text(now_s, 3, piece)
         assert len(mailbox.texts) == count
