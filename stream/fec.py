@@ -17,10 +17,11 @@ import reedsolo
 
 @dataclass(frozen=True)
 class Correction:
-    """A repaired codeword without its parity, and how many of all its bytes were wrong."""
+    """A repaired codeword without its parity, and how many of all its bytes and bits were wrong."""
 
     data: bytes
     corrected_bytes: int
+    corrected_bits: int
 
 
 @lru_cache
@@ -39,8 +40,8 @@ def correct(codeword: bytes, parity_bytes: int, erased: Sequence[int] = ()) -> C
         data, whole, _ = _code(parity_bytes).decode(codeword, erase_pos=list(erased))
     except reedsolo.ReedSolomonError:
         return None
-    wrong = sum(repaired != received for repaired, received in zip(whole, codeword, strict=True))
-    return Correction(bytes(data), wrong)
+    wrong = [repaired ^ received for repaired, received in zip(whole, codeword, strict=True)]
+    return Correction(bytes(data), sum(each > 0 for each in wrong), sum(each.bit_count() for each in wrong))
 
 
 def repair_parts(parts: Sequence[bytes], repairs: int) -> list[bytes]:

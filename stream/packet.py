@@ -169,11 +169,12 @@ def on_air_bps(profile: Profile, protection: Protection, check_bytes: int = CRC_
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a packet holds, of which profile it is, and how many of its bytes were wrong."""
+    """What a packet holds, of which profile it is, and how many of its bytes and bits were wrong."""
 
     content: Content
     profile: Profile
     corrected_bytes: int
+    corrected_bits: int
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,8 @@ class Framing:
             except PacketError as error:
                 failure = error
                 continue
-            return Parsed(self._read(header, body, profile, epoch), profile, correction.corrected_bytes)
+            content = self._read(header, body, profile, epoch)
+            return Parsed(content, profile, correction.corrected_bytes, correction.corrected_bits)
         raise failure
 
     def _check(self, data: bytes, profile: Profile, heard: bool) -> tuple[int, bytes, int]:

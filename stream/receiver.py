@@ -6,18 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from stream.clock import Clock
-from stream.concealment import Fade
+from stream.concealment import FADE_IN_S, Fade, stretch
 from stream.control import Mailbox
-from stream.engine import Decoder
-from stream.frame import Pcm
+from stream.engine import Decoder, DecoderState
+from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.link import ZmqLink
 from stream.packet import Control, ForgedPacketError, Framing, PacketError, Parsed, Repair, ReplayedPacketError, Voice
-from stream.playout import Arrival, Playout, Slot
+from stream.playout import LONGEST_DELAY_S, Arrival, Playout, Slot
 from stream.repair import BlockRepair
 from stream.stats import ReceiverStats
+from stream.trace import Trace
 
 POLL_S = 0.02
+LONGEST_PAUSE_S = 30.0  # between talk spurts, kept where pauses are
 LARGEST_BACKLOG = 64  # packets taken from the link before playout has its turn
 
 
@@ -36,21 +40,29 @@ class Receiver:
         delay_s: float,
         framing: Framing | None = None,
         notify: Callable[[str], None] = lambda line: None,
+        ceiling_s: float = LONGEST_DELAY_S,
+        trace: Trace | None = None,
     ):
         """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size.
 
         notify: gets one line for every news from control packets: a station, a text.
+        ceiling_s: the longest playout delay that jitter can ask for, without protection too; 0: the delay never changes.
+        trace: is told of every packet.
         """
         self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
         self._delay_s = delay_s
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
-        self.playout = Playout(delay_s, self.framing.sequence_count)
+        self.ceiling_s, self._trace = ceiling_s, trace
+        self.playout = Playout(delay_s, self.framing.sequence_count, ceiling_s)
         self._frames_per_wrap = 1  # frames after which sequence numbers begin again
         self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
+        self._heard_state: DecoderState | None = None  # after the last frame that was heard and not concealed
+        self._played_until_s = 0.0
+        self.keep_pauses = False  # a file has to hold them; a speaker is silent by itself
 
     def open(self, packet: bytes, unsure: Sequence[int] = ()) -> Parsed | None:
         """Repair and read a packet; None, and a count, for whatever is none.
@@ -78,7 +90,10 @@ class Receiver:
         """Take a packet that `open` read: what it says, and what it restores of others."""
         content, profile, stats = parsed.content, parsed.profile, self.stats
         self._frames_per_wrap = self._protection.sequence_count * profile.frames
-        self.playout.delay_s = self._delay_s + self._protection.delay_s(profile.packet_s)
+        needed_s = self._protection.delay_s(profile.packet_s)
+        self.playout.delay_s, self.playout.ceiling_s = self._delay_s + needed_s, self.ceiling_s + needed_s
+        if self._trace:
+            self._trace.add(now_s, parsed)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
             stats.duplicate_packets += arrival is Arrival.DUPLICATE
@@ -89,6 +104,8 @@ class Receiver:
                 self._restore(now_s, [Voice(content.stream, earlier, content.repeated)])
         elif isinstance(content, Repair):
             stats.repair_packets += 1
+            if content.end:
+                self.playout.ends(content.stream, content.last)
         else:
             stats.control_packets += 1
             if isinstance(content, Control):
@@ -116,13 +133,38 @@ class Receiver:
             self.stats.restored_packets += self.playout.restore(now_s, voice) is Arrival.ACCEPTED
 
     def play(self, now_s: float) -> Iterator[Pcm]:
-        """The samples [1280] of every slot whose time has come."""
+        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept."""
         for slot in self.playout.due(now_s):
+            pause_s = slot.due_s - self._played_until_s
+            if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
+                yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
+            self._played_until_s = slot.due_s + slot.samples / SAMPLE_RATE_HZ
+            if slot.pause:
+                yield np.zeros(slot.samples, np.float32)
+                continue
             began = time.perf_counter()
-            pcm = self._fade.apply(self._decoder.decode(slot.codes), slot.codes is None)
+            pcm = self._fade.apply(self._decode(slot), slot.codes is None)
             self.stats.decode_s += time.perf_counter() - began
             self._count(slot, now_s)
-            yield pcm
+            yield stretch(pcm, slot.samples)
+
+    def _decode(self, slot: Slot) -> Pcm:
+        """Decode a slot; frames that came too late to be heard are decoded before it, from where they were missing on."""
+        heard = slot.codes is not None
+        if slot.missed and self._heard_state is not None:
+            expected = self._decoder.decode(slot.codes)
+            self._decoder.restore(self._heard_state)
+            for codes in slot.missed:
+                self._decoder.decode(codes)
+            self.stats.late_frames_used += sum(codes is not None for codes in slot.missed)
+            known = self._decoder.decode(slot.codes)
+            ramp = np.minimum(np.arange(1, SAMPLES_PER_FRAME + 1) / (FADE_IN_S * SAMPLE_RATE_HZ), 1.0).astype(np.float32)
+            pcm: Pcm = expected + ramp * (known - expected)
+        else:
+            pcm = self._decoder.decode(slot.codes)
+        if heard:
+            self._heard_state = self._decoder.save()
+        return pcm
 
     def rest(self) -> Iterator[Pcm]:
         """What has arrived and was not heard yet, without waiting for its time."""
@@ -142,6 +184,7 @@ class Receiver:
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0
+        stats.playout_delay_s = self.playout.playout_delay_s
 
 
 def receive(

@@ -28,8 +28,10 @@ from stream.options import (
 )
 from stream.packet import PROFILES, Framing, find_profile
 from stream.playback import play_packets
+from stream.playout import LONGEST_DELAY_S
 from stream.receiver import Receiver, receive
 from stream.seal import TAG_BYTES, Opener
+from stream.trace import Trace
 
 READ_BYTES = 4096
 
@@ -77,6 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="playout delay after the first packet, besides what --repair or --repeat needs; more survives more jitter",
     )
     parser.add_argument(
+        "--max-delay-ms",
+        type=number(0, 10_000),
+        default=LONGEST_DELAY_S * 1000,
+        help="the longest delay that jitter can ask for; not more than --delay-ms: the delay never changes",
+    )
+    parser.add_argument("--record-trace", metavar="FILE", help="write what the link did to each packet as CSV")
+    parser.add_argument(
         "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
     )
     parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
@@ -101,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
         check_security(args, bool(args.bind))
         check_writable(args.stats)
+        check_writable(args.record_trace)
         return listen(args)
 
     return run_command("clari-rx", command)
@@ -148,9 +158,12 @@ def listen(args: argparse.Namespace) -> int:
     stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
-    receiver = Receiver(decoder, args.delay_ms / 1000, Framing(decoder.meta.decoder_id, protection, opener), show)
+    framing = Framing(decoder.meta.decoder_id, protection, opener)
+    trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
+    receiver = Receiver(decoder, args.delay_ms / 1000, framing, show, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     sink = open_sink(args)
+    receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
         open_to = (
             ", open to anybody who reaches it: add --curve or --key-file"
@@ -174,6 +187,8 @@ def listen(args: argparse.Namespace) -> int:
             play_packets(receiver, read, sink, profile)
     finally:
         sink.close()
+        if trace:
+            trace.close()
         if link:
             link.close()
     stats = receiver.stats
@@ -186,7 +201,7 @@ def listen(args: argparse.Namespace) -> int:
             f"{stats.restored_packets} restored, "
             f"{stats.rejected_packets} rejected, {sealed}{stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
-            f"decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
+            f"delay {1000 * stats.playout_delay_s:.0f} ms, decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )
     return 0

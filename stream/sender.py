@@ -18,6 +18,7 @@ from stream.link import PacketSink
 from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Content, Control, Epoch, Framing, Profile, Voice, packet_type
 from stream.repair import BlockBuilder
 from stream.stats import SenderStats
+from stream.vad import VoiceActivity
 
 CONTROL_SPACING = 8  # voice packets for one control packet at most, while speech is sent
 IDENTITY_SPACING = 64  # voice packets from one identity to the next
@@ -28,8 +29,19 @@ DRAIN_S = 2.0  # at the end, a receiver that reads slowly gets so long for what 
 class Sender:
     """One outgoing stream. Pure but for the processor time it counts: samples in, bytes out."""
 
-    def __init__(self, encoder: Encoder, profile: Profile, stream: int, framing: Framing | None = None, station: str = ""):
-        """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        profile: Profile,
+        stream: int,
+        framing: Framing | None = None,
+        station: str = "",
+        vad: bool = False,
+    ):
+        """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody.
+
+        vad: leave out packets without speech, but for one after each talk spurt.
+        """
         self.profile = profile
         self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
@@ -44,8 +56,12 @@ class Sender:
         self._station = station
         self._controls: deque[Content] = deque()
         self._messages = self._voice_packets = 0
+        self._ahead = 0  # packets by which numbers are ahead of the time, after blocks that ended early
         self._since_control, self._since_identity = CONTROL_SPACING, IDENTITY_SPACING
-        self._sent: deque[NDArray[np.uint8]] = deque(maxlen=protection.repeat)  # codes of the newest packets
+        self._sent: dict[int, NDArray[np.uint8]] = {}  # codes of the newest packets, for repetition
+        self._activity = VoiceActivity() if vad else None
+        self._active = not vad  # whether the frames that wait hold speech
+        self._speaking = False  # whether the last packet was sent and had no end
 
     def say(self, text: str) -> None:
         """Queue a text message; it leaves between voice packets and after them.
@@ -76,27 +92,43 @@ class Sender:
         waiting = np.concatenate([self._samples, pcm])
         packets = []
         for start in range(0, len(waiting) - SAMPLES_PER_FRAME + 1, SAMPLES_PER_FRAME):
+            frame = waiting[start : start + SAMPLES_PER_FRAME]
+            self._active |= bool(self._activity and self._activity.active(frame))
             began = time.perf_counter()
-            self._codes.append(self._encoder.encode(waiting[start : start + SAMPLES_PER_FRAME]))
+            self._codes.append(self._encoder.encode(frame))
             self.stats.encode_s += time.perf_counter() - began
             self.stats.frames += 1
             if len(self._codes) == self.profile.frames:
-                packets += self._packets(end=self.stats.frames == last_frame)
+                packets += self._packets(self.stats.frames == last_frame)
         self._samples = waiting[len(waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME :]
         return packets
 
-    def _packets(self, end: bool) -> list[bytes]:
-        """The voice packet of the frames that wait, and the repair packets of the block that it completes."""
-        protection, codes = self.framing.protection, np.stack(self._codes)
-        repeated = self._sent[0] if protection.repeat and len(self._sent) == protection.repeat else None
+    def _packets(self, last: bool) -> list[bytes]:
+        """The voice packet of the frames that wait, and the repair packets of the block that it completes.
+
+        None for silence, except for one packet that ends a talk spurt. Numbers count on meanwhile: they are the time.
+        """
+        protection, codes, active = self.framing.protection, np.stack(self._codes), self._active
+        self._active = not self._activity
+        if not active and not self._speaking:
+            self.stats.silent_packets += 1
+            self._codes = []
+            self._advance(sent=False)
+            return self._next_control(idle=True)
+        if protection.block and not self._speaking:  # a talk spurt begins with a block
+            skipped = -self._sequence % protection.block
+            self._sequence = (self._sequence + skipped) % protection.sequence_count
+            self._ahead += skipped
+        end = last or not active
+        self._speaking = not end
+        repeated = self._sent.get((self._sequence - protection.repeat) % protection.sequence_count) if protection.repeat else None
         voice = Voice(self._stream, self._sequence, codes, end, repeated)
         repairs = self._blocks.add(voice) if self._blocks else []
         self._codes = []
-        self._sent.append(codes)
-        self._sequence += 1
-        if end and protection.block:
-            self._sequence += -self._sequence % protection.block  # what is left of the block is not used
-        self._sequence %= protection.sequence_count
+        if protection.repeat:
+            self._sent[self._sequence] = codes
+            self._sent.pop((self._sequence - protection.repeat) % protection.sequence_count, None)
+        self._advance(sent=True)
         self.stats.repair_packets += len(repairs)
         self._since_control += 1
         self._since_identity += 1
@@ -106,12 +138,20 @@ class Sender:
         packets = [self.framing.build(voice, self.profile), *(self.framing.build(repair, self.profile) for repair in repairs)]
         return early + packets + self._next_control()
 
-    def _next_control(self) -> list[bytes]:
-        """A control packet, if one waits and its turn has come."""
+    def _advance(self, sent: bool) -> None:
+        """Number the next packet."""
+        protection = self.framing.protection
+        if not sent and self._ahead:
+            self._ahead -= 1  # silence takes the time by which numbers are ahead
+        else:
+            self._sequence = (self._sequence + 1) % protection.sequence_count
+
+    def _next_control(self, idle: bool = False) -> list[bytes]:
+        """A control packet, if one waits and its turn has come; at once in silence."""
         if self._since_identity >= IDENTITY_SPACING:
             self._since_identity = 0
             self._identify()
-        if not self._controls or self._since_control < CONTROL_SPACING:
+        if not self._controls or (self._since_control < CONTROL_SPACING and not idle):
             return []
         self._since_control = 0
         return [self._build_control(self._controls.popleft())]
@@ -142,7 +182,7 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
     """Send a source to its end. With a clock, no sample is encoded before the moment it would be heard."""
     started_s = clock.now_s() if clock else 0.0
     sender.stats.first_sample_s = started_s
-    voice_packets = 0
+    voice_packets = 0  # on their way
 
     def put(packets: list[bytes]) -> None:
         nonlocal voice_packets
@@ -160,10 +200,12 @@ def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock |
         if clock:
             clock.sleep_until(started_s + (sender.stats.speech_samples + len(pcm)) / SAMPLE_RATE_HZ)
         put(sender.push(pcm))
-    due_s = started_s + voice_packets * sender.profile.packet_s
+    passed = voice_packets + sender.stats.silent_packets
+    due_s = started_s + passed * sender.profile.packet_s
     for packet in sender.finish():
         if packet_type(packet) == TYPE_VOICE:  # the padding takes its time on air as speech does
-            due_s = started_s + (voice_packets + 1) * sender.profile.packet_s
+            passed += 1
+            due_s = started_s + passed * sender.profile.packet_s
         elif packet_type(packet) >= TYPE_CONTROL:
             due_s += sender.profile.packet_s
         if clock:

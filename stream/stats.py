@@ -18,6 +18,7 @@ class SenderStats:
     control_packets: int = 0
     dropped_packets: int = 0  # nobody took them
     on_air_bytes: int = 0
+    silent_packets: int = 0  # that held no speech and were not sent
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
@@ -31,6 +32,12 @@ class SenderStats:
     def on_air_bps(self) -> float:
         """All bytes that left over the duration of speech."""
         return self.on_air_bytes * 8 / self.speech_s if self.speech_samples else 0.0
+
+    @property
+    def saved_share(self) -> float:
+        """Share of the voice packets that silence saved."""
+        voice = self.packets - self.repair_packets - self.control_packets
+        return self.silent_packets / (voice + self.silent_packets) if self.silent_packets else 0.0
 
     @property
     def control_share(self) -> float:
@@ -47,12 +54,8 @@ class SenderStats:
         return self.encode_s / (self.frames * FRAME_S) if self.frames else 0.0
 
     def as_dict(self) -> dict[str, float | int]:
-        rates = {
-            "speech_s": self.speech_s,
-            "on_air_bps": self.on_air_bps,
-            "code_bps": self.code_bps,
-            "control_share": self.control_share,
-        }
+        rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}
+        rates |= {"control_share": self.control_share, "saved_share": self.saved_share}
         return {"schema_version": SCHEMA_VERSION, **asdict(self), **rates, "real_time_factor": self.real_time_factor}
 
 
@@ -78,7 +81,9 @@ class ReceiverStats:
     trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
+    late_frames_used: int = 0  # that came too late to be heard, and told the decoder what it missed
     added_delay_s: float = 0.0  # by late packets
+    playout_delay_s: float = 0.0  # at the end: how long the fastest packets waited
     decode_s: float = 0.0
 
     @property

@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
     add_protection(parser)
     add_security(parser)
+    parser.add_argument("--no-vad", action="store_true", help="send silence too; else packets that hold no speech are left out")
     parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
     parser.add_argument(
         "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
@@ -124,7 +125,8 @@ def transmit(args: argparse.Namespace) -> int:
     else:
         encoder, source = load_encoder(args.model), ()
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, check_station(args.station) if args.station else "")
+    station = check_station(args.station) if args.station else ""
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, vad=not args.no_vad)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
@@ -157,12 +159,14 @@ def transmit(args: argparse.Namespace) -> int:
     write_json(args.stats, summary)
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
+        saved_s = stats.silent_packets * profile.packet_s
+        saved = f", {saved_s:.1f} s of silence not sent ({stats.saved_share:.0%} of the air time)" if saved_s else ""
         xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""
         print(
             f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
             f"{stats.repair_packets} repair and {stats.control_packets} control packets among them, "
-            f"encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
+            f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
             file=sys.stderr,
         )
     return 130 if stop.requested and not args.mic else 0

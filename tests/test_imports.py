@@ -18,7 +18,7 @@ ALLOWED = {
     "export": {"export", "codec", "stream"},
 }
 # Inside stream: what is pure knows neither clock nor link nor device.
-PURE = ("frame", "packet", "fec", "protection", "repair", "seal", "control", "playout", "stats", "concealment")
+PURE = ("frame", "packet", "fec", "protection", "repair", "seal", "control", "jitter", "vad", "playout", "stats", "concealment")
 IMPURE_IMPORTS = {
     "time",
     "threading",

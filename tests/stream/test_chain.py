@@ -8,13 +8,16 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.audio import NullSink
-from stream.concealment import Fade
+from stream.concealment import Fade, stretch
 from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
 from stream.packet import PROFILES, Framing, Profile
 from stream.playback import detect_profile, play_packets
+from stream.playout import LONGEST_DELAY_S
 from stream.receiver import Receiver
 from stream.sender import Sender, send
 from tests.conftest import speech_like
@@ -116,13 +119,52 @@ def test_no_click_at_the_seams(encoder: Encoder, decoder: Decoder) -> None:
     assert max(steps) <= max(np.abs(np.diff(whole)).max(), 0.02)
 
 
-def test_long_losses_fade_to_silence_and_back_without_a_jump() -> None:
+def test_long_losses_fade_to_comfort_noise_then_to_silence_and_back_without_a_jump() -> None:
+    """Speech of a constant level, whose guesses are constant too: what moves is the fading, and the noise."""
+    fade, one, room = Fade(), np.ones(1280, np.float32), np.full(1280, 0.001, np.float32)
+    frames = [fade.apply(room, False)] + [fade.apply(one, lost) for lost in [False] * 2 + [True] * 70 + [False] * 2]
+    heard = np.concatenate(frames)
+    assert (heard[1280:2560] == 1).all() and (heard[1280 : 1280 * 9] == 1).all()
+    noise = heard[1280 * 17 : 1280 * 40]
+    assert 0.0005 < np.sqrt(np.mean(noise**2)) < 0.002  # as loud as the room
+    assert np.abs(noise).max() < 0.01
+    assert (heard[1280 * 54 : 1280 * 73] == 0).all()
+    assert heard[-1] == 1
+    assert np.abs(np.diff(heard[1280:])).max() < 0.008
+
+
+def test_comfort_noise_is_never_loud() -> None:
     fade, one = Fade(), np.ones(1280, np.float32)
-    gains = np.concatenate([fade.apply(one, lost) for lost in [False] * 2 + [True] * 20 + [False] * 2])
-    assert (gains[: 1280 * 8] == 1).all()
-    assert (gains[1280 * 16 : 1280 * 22] == 0).all()
-    assert gains[-1] == 1
-    assert np.abs(np.diff(gains)).max() < 0.004
+    heard = np.concatenate([fade.apply(one, lost) for lost in [False] * 60 + [True] * 30])
+    assert np.sqrt(np.mean(heard[-5 * 1280 :] ** 2)) < 0.0035
+
+
+@given(st.integers(1280 - 16, 1280 + 16), st.integers(50, 2000), st.integers(0, 6))
+def test_stretched_samples_are_the_same_sound(samples: int, frequency_hz: int, phase: int) -> None:
+    pcm = np.sin(2 * np.pi * frequency_hz * np.arange(1280) / 16000 + phase).astype(np.float32)
+    places = np.arange(samples) * 1279 / (samples - 1)
+    expected = np.sin(2 * np.pi * frequency_hz * places / 16000 + phase)
+    stretched = stretch(pcm, samples)
+    assert len(stretched) == samples and np.abs(stretched - expected)[2:-2].max() < 0.05
+    assert (stretched[0], stretched[-1]) == (pcm[0], pytest.approx(pcm[-1], abs=1e-5))
+
+
+def test_a_packet_too_late_to_be_heard_still_tells_the_decoder_what_it_missed(encoder: Encoder, decoder: Decoder) -> None:
+    """Packet 5 comes when the clock may no longer move: after it the decoder is where it would be had it come in time."""
+    packets = packets_of(encoder, speech_like(4.0), PROFILES["fast"])
+    receivers = [Receiver(decoder, 0.2) for _ in range(3)]
+    for receiver, kind in zip(receivers, ("in time", "late", "lost"), strict=True):
+        for place, packet in enumerate(packets):
+            list(receiver.play(place * 0.32 + 0.195))
+            if place == 6 and kind == "late":
+                receiver.playout.added_delay_s = LONGEST_DELAY_S  # as after many late packets
+                receiver.arrive(place * 0.32 + 0.195, packets[5])
+            if place != 5 or kind == "in time":
+                receiver.arrive(place * 0.32 + (0.197 if place >= 6 else 0.0), packet)
+        list(receiver.rest())
+    exact, late, lost = (receiver._decoder.save() for receiver in receivers)
+    assert receivers[1].stats.late_frames_used == 4 and receivers[2].stats.late_frames_used == 0
+    assert np.abs(late - exact).max() < 1e-6 < np.abs(lost - exact).max()
 
 
 def test_damaged_and_strange_bytes_never_stop_a_receiver(encoder: Encoder, decoder: Decoder) -> None:
