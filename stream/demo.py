@@ -77,8 +77,8 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
         file.unlink(missing_ok=True)  # of an earlier run: what a failed one leaves must not be taken for its own
     # STOI compares sample by sample: every frame is sent, and heard at its place.
     commands = {
-        "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}", "--max-delay-ms=0",
-               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
+        "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}",
+               "--max-delay-ms=0", f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
         "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
                     f"--idle-exit-s={IDLE_S}", f"--report={files['channel']}", *overrides],
         "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",

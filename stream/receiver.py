@@ -192,6 +192,14 @@ def receive(
 ) -> None:
     """Receive until `stopped`, or until nothing came and nothing was heard for `idle_exit_s` (0: never)."""
     active_s: float | None = None
+
+    def take(packet: tuple[bytes, list[int]] | None, now_s: float) -> None:
+        for _ in range(LARGEST_BACKLOG):
+            if packet is None:
+                return
+            receiver.arrive(now_s, *packet)
+            packet = link.receive_marked(0)
+
     while not stopped():
         wait_s = POLL_S
         if receiver.playout.playing:
@@ -203,10 +211,7 @@ def receive(
         elif idle_exit_s and active_s is not None and now_s - active_s > idle_exit_s:
             return
         # Everything that lies in the socket comes before playout: a receiver that was held up conceals nothing it has.
-        for _ in range(LARGEST_BACKLOG):
-            if packet is None:
-                break
-            receiver.arrive(now_s, *packet)
-            packet = link.receive_marked(0)
+        take(packet, now_s)
         for pcm in receiver.play(now_s):
             sink.write(pcm)
+    take(link.receive_marked(0), clock.now_s())  # it has arrived, whether or not there was time to read it
