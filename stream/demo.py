@@ -78,7 +78,8 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
     # STOI compares sample by sample: every frame is sent, and heard at its place.
     commands = {
         "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}",
-               "--max-delay-ms=0", f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
+               "--max-delay-ms=0",
+               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
         "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
                     f"--idle-exit-s={IDLE_S}", f"--report={files['channel']}", *overrides],
         "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",

@@ -90,9 +90,12 @@ def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
     endpoint, out, stats = free_endpoint(), tmp_path / "heard.wav", tmp_path / "rx.json"
     command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--stats", str(stats)]
     receiver = subprocess.Popen(
-        [*command, "--speed", "4", "--idle-exit-s", "2", "--max-delay-ms", "0"], cwd=ROOT, stderr=subprocess.PIPE
+        [*command, "--speed", "4", "--idle-exit-s", "2", "--delay-ms", "8000", "--max-delay-ms", "0"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
     )
     try:
+        assert receiver.stderr is not None and b"listening" in receiver.stderr.readline()
         assert tx.main(["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q"]) == 0
         _, messages = receiver.communicate(timeout=60)
     finally:
@@ -106,7 +109,21 @@ def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
 
 def test_an_interrupted_receiver_keeps_what_it_heard(tmp_path: Path, wav: Path) -> None:
     endpoint, out = free_endpoint(), tmp_path / "heard.wav"
-    command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--speed", "4", "--max-delay-ms", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "stream.rx",
+        "--bind",
+        endpoint,
+        "--out",
+        str(out),
+        "--speed",
+        "4",
+        "--delay-ms",
+        "8000",
+        "--max-delay-ms",
+        "0",
+    ]
     receiver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         assert receiver.stderr is not None
