@@ -17,7 +17,7 @@ import numpy as np
 from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.options import SPEED, command_parser, number
+from stream.options import SPEED, add_protection, command_parser, number, protection_of
 from stream.packet import PROFILES, find_profile
 
 CLIP = Path(__file__).parent / "clips" / "pirates.flac"
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--in", dest="input", default=str(CLIP), help="WAV or FLAC to send")
     parser.add_argument("--out", default="clari-demo", help="folder for received.wav, demo.png and the statistics")
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {', '.join(PROFILES)}")
+    add_protection(parser)
     parser.add_argument("-m", "--model", default="base", help="shipped model or folder")
     parser.add_argument("--preset", default="satellite-geo", help="link; clari-channel --list-presets shows all")
     parser.add_argument("--loss", type=number(0, 1), help="share of packets lost, in place of the preset's")
@@ -70,16 +71,19 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
     """
     air, ground = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
     overrides = [f"--{name}={value}" for name in ("loss", "ber") if (value := getattr(args, name)) is not None]
+    protection = [f"--{name}={value}" for name in ("repair", "repeat") if (value := getattr(args, name)) is not None]
     files = {name: folder / f"{name}.json" for name in ("tx", "channel", "rx")}
     for file in (*files.values(), folder / "received.wav"):
         file.unlink(missing_ok=True)  # of an earlier run: what a failed one leaves must not be taken for its own
+    # STOI compares sample by sample: every frame is sent, and heard at its place.
     commands = {
         "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}",
-               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet"],
+               "--max-delay-ms=0",
+               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
         "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
                     f"--idle-exit-s={IDLE_S}", f"--report={files['channel']}", *overrides],
         "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",
-               f"--stats={files['tx']}", "--quiet"],
+               f"--stats={files['tx']}", "--quiet", "--no-vad", *protection],
     }  # fmt: skip
     running: dict[str, subprocess.Popen[bytes]] = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -138,12 +142,15 @@ def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi:
     """The result, one line per figure."""
     in_channel = channel["packets"]["lost"] + channel["packets"]["queue_dropped"]
     rows = [
-        ("profile", f"{tx['profile']}, {PROFILES[tx['profile']].on_air_bps:.0f} bps nominal"),
+        ("profile", f"{tx['profile']}, protection {tx['protection']}, {tx['nominal_bps']:.0f} bps nominal"),
         ("speech", f"{tx['speech_s']:.2f} s"),
         ("on air", f"{tx['on_air_bps']:.1f} bps ({tx['on_air_bytes']} bytes, codes alone {tx['code_bps']:.0f} bps)"),
         ("packets sent", str(tx["packets"])),
         ("packets lost", f"{in_channel} in the channel, {rx['rejected_packets']} damaged beyond repair, {rx['late_packets']} late"),
-        ("packets repaired", f"{rx['repaired_packets']} ({rx['corrected_bytes']} bytes)"),
+        (
+            "packets repaired",
+            f"{rx['repaired_packets']} ({rx['corrected_bytes']} bytes), {rx['restored_packets']} restored from others",
+        ),
         ("frames concealed", f"{rx['concealed_frames']} of {rx['frames']} ({rx['concealed_share']:.1%})"),
         ("mouth-to-ear delay", f"{mouth_to_ear_s(tx, rx):.2f} s at the start, {rx['added_delay_s']:.2f} s added by late packets"),
         (
@@ -203,6 +210,7 @@ def main(argv: list[str] | None = None) -> int:
         except ImportError:
             raise UsageError(MISSING_UI) from None
         find_profile(args.profile)
+        protection_of(args)
         original = np.concatenate(list(read_file(args.input, warn=False)))
         if len(original) / SAMPLE_RATE_HZ > LONGEST_S:
             raise UsageError(f"{args.input} is longer than {LONGEST_S / 60:.0f} minutes; give a shorter clip")

@@ -13,6 +13,7 @@ from pathlib import Path
 from stream.errors import LinkError
 
 EXAMPLE = "write it like tcp://127.0.0.1:5555"
+LOCAL = "tcp://127.0.0.1:5555"  # where to bind unless told otherwise
 
 
 def check_endpoint(endpoint: str, bind: bool) -> None:
@@ -29,6 +30,12 @@ def check_endpoint(endpoint: str, bind: bool) -> None:
         _check_ipc(endpoint, Path(address), bind)
     else:
         raise LinkError(f"cannot {action} {endpoint}: only tcp:// and ipc:// lead to another process; {EXAMPLE}")
+
+
+def reachable(endpoint: str) -> bool:
+    """Whether other machines reach an endpoint that is bound here."""
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    return endpoint.startswith("tcp://") and not (host.startswith("127.") or host in ("localhost", "::1"))
 
 
 def _check_tcp(endpoint: str, address: str, action: str) -> None:

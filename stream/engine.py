@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from stream.errors import ModelError
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
@@ -23,6 +24,8 @@ from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_P
 MODELS = Path(__file__).parent / "models"
 FORMAT_VERSION = 1
 WARM_UP_FRAMES = 3
+
+DecoderState = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,14 @@ class DecoderStream:
         pcm, self._state = self._session.run(None, {"codes": values, "lost": lost, "state": self._state})
         samples: Pcm = pcm[0]
         return samples
+
+    def save(self) -> DecoderState:
+        """The state as it is now."""
+        return self._state
+
+    def restore(self, state: DecoderState) -> None:
+        """Go back to a state that `save` gave."""
+        self._state = state
 
 
 class Encoder:

@@ -1,10 +1,14 @@
-"""Reed-Solomon inside a packet: P parity bytes repair up to P // 2 wrong bytes anywhere in it.
+"""Reed-Solomon, twice: inside a packet against wrong bytes, across the packets of a block against lost packets.
 
-The code is the shortened RS(255, 255 - P) over GF(2^8) with polynomial 0x11D, generator 2 and first root 2^0.
+Both use GF(2^8) with polynomial 0x11D, generator 2 and first root 2^0 (Reed and Solomon, Polynomial codes over certain
+finite fields, 1960). Inside a packet P parity bytes repair E wrong bytes at unknown places and U at known ones while
+2 E + U <= P. Across packets the code runs through the same byte of every packet of a block, systematic, parity last:
+R parity packets bring back any R lost ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,10 +17,11 @@ import reedsolo
 
 @dataclass(frozen=True)
 class Correction:
-    """A repaired codeword without its parity, and how many bytes were wrong."""
+    """A repaired codeword without its parity, and how many of all its bytes and bits were wrong."""
 
     data: bytes
     corrected_bytes: int
+    corrected_bits: int
 
 
 @lru_cache
@@ -29,10 +34,39 @@ def parity(data: bytes, parity_bytes: int) -> bytes:
     return bytes(_code(parity_bytes).encode(data)[len(data) :])
 
 
-def correct(codeword: bytes, parity_bytes: int) -> Correction | None:
-    """Repair a codeword, or None when it has more errors than that."""
+def correct(codeword: bytes, parity_bytes: int, erased: Sequence[int] = ()) -> Correction | None:
+    """Repair a codeword whose bytes at the places `erased` are not to be trusted, or None when more is wrong."""
     try:
-        data, _, wrong = _code(parity_bytes).decode(codeword)
+        data, whole, _ = _code(parity_bytes).decode(codeword, erase_pos=list(erased))
     except reedsolo.ReedSolomonError:
         return None
-    return Correction(bytes(data), len(wrong))
+    wrong = [repaired ^ received for repaired, received in zip(whole, codeword, strict=True)]
+    return Correction(bytes(data), sum(each > 0 for each in wrong), sum(each.bit_count() for each in wrong))
+
+
+def repair_parts(parts: Sequence[bytes], repairs: int) -> list[bytes]:
+    """`repairs` further parts, from which and from the others any `repairs` lost ones can be restored.
+
+    parts: of equal size, in the order of their sequence.
+    """
+    columns = [_code(repairs).encode(bytes(column))[len(parts) :] for column in zip(*parts, strict=True)]
+    return [bytes(row) for row in zip(*columns, strict=True)]
+
+
+def restore_parts(received: Mapping[int, bytes], count: int, repairs: int) -> dict[int, bytes] | None:
+    """The lost ones of `count` parts, by their place, or None when too few have arrived or they contradict each other.
+
+    received: parts of equal size by place; 0..count-1 are parts, count..count+repairs-1 what `repair_parts` made of them.
+    """
+    missing = [place for place in range(count + repairs) if place not in received]
+    if len(missing) > repairs:
+        return None
+    size = len(next(iter(received.values())))
+    parts = [received.get(place, bytes(size)) for place in range(count + repairs)]
+    columns = []
+    try:
+        for column in zip(*parts, strict=True):
+            columns.append(_code(repairs).decode(bytes(column), erase_pos=missing, only_erasures=True)[0])
+    except reedsolo.ReedSolomonError:
+        return None
+    return {place: bytes(column[place] for column in columns) for place in missing if place < count}

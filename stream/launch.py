@@ -39,6 +39,16 @@ def demo() -> int:
     return launch("clari-demo", "stream.demo", "ui", ("matplotlib", "pystoi"))
 
 
+def rate() -> int:
+    """clari-rate"""
+    return launch("clari-rate", "stream.rate")
+
+
+def keygen() -> int:
+    """clari-keygen"""
+    return launch("clari-keygen", "stream.keygen")
+
+
 def bench() -> int:
     """clari-bench"""
     return launch("clari-bench", "stream.bench")

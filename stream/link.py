@@ -7,6 +7,7 @@ program, because newer speech is worth more, and says how many; what the kernel 
 from __future__ import annotations
 
 import errno
+import hashlib
 import sys
 from collections import deque
 from io import BufferedReader
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, cast
 
 import zmq
+from zmq.utils import z85
 
 from stream.endpoint import EXAMPLE, check_endpoint
 from stream.errors import FileError, LinkError
@@ -39,7 +41,8 @@ class PacketSink(Protocol):
 class ZmqLink:
     """One ZeroMQ socket: PUSH to send, PULL to receive; bound or connected."""
 
-    def __init__(self, kind: int, endpoint: str, bind: bool):
+    def __init__(self, kind: int, endpoint: str, bind: bool, curve_key: bytes | None = None):
+        """`curve_key`: 32 secret bytes that both ends share; without them nobody gets a packet in or out."""
         check_endpoint(endpoint, bind)
         self._waiting: deque[bytes] = deque()
         self._context = zmq.Context()
@@ -51,6 +54,8 @@ class ZmqLink:
         self._socket.setsockopt(zmq.RCVBUF, KERNEL_BUFFER_BYTES)
         self._socket.setsockopt(zmq.IPV6, "[" in endpoint)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # hold packets here, where they age, until a peer is there
+        if curve_key is not None:
+            self._secure(curve_key, bind)
         try:
             self._socket.bind(endpoint) if bind else self._socket.connect(endpoint)
         except zmq.ZMQError as error:
@@ -63,14 +68,27 @@ class ZmqLink:
             raise LinkError(f"cannot {action} {endpoint}: {error.strerror.lower()}; {cure}") from None
 
     @classmethod
-    def sender(cls, endpoint: str, bind: bool = False) -> ZmqLink:
+    def sender(cls, endpoint: str, bind: bool = False, curve_key: bytes | None = None) -> ZmqLink:
         """A link that sends to `endpoint`."""
-        return cls(zmq.PUSH, endpoint, bind)
+        return cls(zmq.PUSH, endpoint, bind, curve_key)
 
     @classmethod
-    def receiver(cls, endpoint: str, bind: bool = True) -> ZmqLink:
+    def receiver(cls, endpoint: str, bind: bool = True, curve_key: bytes | None = None) -> ZmqLink:
         """A link that receives at `endpoint`."""
-        return cls(zmq.PULL, endpoint, bind)
+        return cls(zmq.PULL, endpoint, bind, curve_key)
+
+    def _secure(self, curve_key: bytes, bind: bool) -> None:
+        """CURVE: the bound end proves that it has the key, and talks only to whoever knows its public half.
+
+        That half never travels, and both follow from the shared secret: who does not have it cannot begin a handshake.
+        """
+        secret = z85.encode(hashlib.blake2b(curve_key, digest_size=32, person=b"clari-curve").digest())
+        if bind:
+            self._socket.curve_server = True
+            self._socket.curve_secretkey = secret
+            return
+        self._socket.curve_serverkey = zmq.curve_public(secret)
+        self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
 
     def send(self, packet: bytes) -> int:
         """Queue one packet; returns how many older ones had to be dropped because nobody reads."""
@@ -99,10 +117,20 @@ class ZmqLink:
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next packet, or None when none came within `timeout_s`."""
+        marked = self.receive_marked(timeout_s)
+        return None if marked is None else marked[0]
+
+    def receive_marked(self, timeout_s: float) -> tuple[bytes, list[int]] | None:
+        """The next packet and the places of its unsure bytes, or None when none came within `timeout_s`.
+
+        A modem that knows which bytes are unsure sends a second message part with one bit per byte of the packet,
+        the first byte in the highest bit.
+        """
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             return None
-        frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        return bytes(frames[0])
+        packet, *marks = self._socket.recv_multipart(zmq.NOBLOCK)
+        bits = marks[0] if marks and len(marks[0]) * 8 < len(packet) + 8 else b""
+        return packet, [place for place in range(min(len(packet), len(bits) * 8)) if bits[place // 8] >> (7 - place % 8) & 1]
 
     def close(self) -> None:
         self._socket.close()

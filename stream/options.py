@@ -8,12 +8,13 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from stream.errors import EXIT_CODES_HELP, FileError, UsageError
+from stream.protection import Protection
 
 Item = TypeVar("Item")
 
@@ -59,6 +60,46 @@ def command_parser(name: str, description: str) -> ClariParser:
     parser = ClariParser(prog=name, description=description, epilog=EXIT_CODES_HELP, formatter_class=HelpFormatter)
     parser.add_argument("--version", action="version", version=f"%(prog)s {clari_version()}")
     return parser
+
+
+def add_protection(parser: argparse.ArgumentParser) -> None:
+    """The options that both ends of a link must give alike."""
+    parser.add_argument(
+        "--repair", metavar="K+R", help="after K packets R repair packets follow; any R of K+R may be lost; at both ends"
+    )
+    parser.add_argument("--repeat", type=int, metavar="D", help="each packet repeats the codes of the one D before; at both ends")
+
+
+def protection_of(args: argparse.Namespace) -> Protection:
+    """The protection that the options name.
+
+    Raises:
+        UsageError: it is not possible.
+    """
+    return Protection.parse(args.repair, args.repeat)
+
+
+def add_security(parser: argparse.ArgumentParser) -> None:
+    """The options of sealed packets and secured sockets, alike at both ends."""
+    parser.add_argument(
+        "--key-file", metavar="FILE", help="seal packets with this key of clari-keygen; needs the extra seal; at both ends"
+    )
+    parser.add_argument(
+        "--tag-bytes", type=int, choices=(4, 8), help="size of the tag that takes the CRC's place: 4 unless given; at both ends"
+    )
+    parser.add_argument("--curve", metavar="FILE", help="encrypt the ZeroMQ hop with this key of clari-keygen; at both ends")
+
+
+def check_security(args: argparse.Namespace, sockets: bool) -> None:
+    """Refuse options of security that would have no effect.
+
+    Raises:
+        UsageError: see above.
+    """
+    if args.tag_bytes and not args.key_file:
+        raise UsageError("--tag-bytes is the size of a sealed packet's tag; add --key-file FILE")
+    if args.curve and not sockets:
+        raise UsageError("--curve secures a ZeroMQ endpoint, not a file; use --key-file to seal packets")
 
 
 class Stop:
@@ -108,7 +149,7 @@ def check_writable(path: str | None) -> None:
         raise FileError(f"cannot write {path}: its folder does not exist; make it or choose another")
 
 
-def write_json(path: str | None, values: dict[str, object]) -> None:
+def write_json(path: str | None, values: Mapping[str, object]) -> None:
     """Write one JSON object to a file, or to stdout for `-`.
 
     Raises:

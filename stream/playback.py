@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stream.errors import LinkError
-from stream.packet import PROFILES, SEQUENCE_COUNT, PacketError, Profile, Voice, parse, sequence_difference
+from stream.packet import PROFILES, Framing, PacketError, Profile, Voice, sequence_difference
 from stream.receiver import PcmSink, Receiver
 
 DETECTION_BYTES = 65_536  # so much damage at the beginning of a stream and its profile must be named
 JUST_IN_TIME_S = 1e-3  # a packet that arrives in the moment in which its first frame is due is not late
 REORDERED_PACKETS = 3  # after an end, a number further back than this begins another transmission
-NO_PACKETS = "no valid packet for this model; check --model, or name the --profile if the link damaged the beginning"
+NO_PACKETS = (
+    "no valid packet for this model; check --model, and --repair or --repeat as the sender has it, or name the --profile if the "
+    "link damaged the beginning"
+)
 
 
-def detect_profile(head: bytes, decoder_id: int, start: int = 0) -> Profile | None:
+def detect_profile(head: bytes, framing: Framing, start: int = 0) -> Profile | None:
     """The profile whose packet size cuts a valid packet out of `head` at or after byte `start`, or None."""
     for profile in PROFILES.values():
-        size = profile.packet_bytes
+        size = framing.packet_bytes(profile)
         for place in range(start // size * size, len(head) - size + 1, size):
             try:
-                parse(head[place : place + size], decoder_id)
+                framing.parse(head[place : place + size], heard=False)
                 return profile
             except PacketError:
                 continue
@@ -32,6 +35,7 @@ class Playback:
 
     def __init__(self, receiver: Receiver, sink: PcmSink, profile: Profile):
         self._receiver, self._sink, self._profile = receiver, sink, profile
+        receiver.ceiling_s = 0.0  # numbers have no jitter
         self._stream: int | None = None
         self._newest = 0  # sequence number, extended beyond its 10 bits
         self._base_s = 0.0  # time of the stream's packet 0
@@ -40,11 +44,16 @@ class Playback:
 
     def packet(self, packet: bytes) -> None:
         """Play what is due before this packet, then hand it over."""
-        voice = self._receiver.open(packet)
-        if voice is None:
+        parsed = self._receiver.open(packet)
+        if parsed is None:
             return
-        step = sequence_difference(voice.sequence, self._newest % SEQUENCE_COUNT)
-        if voice.stream != self._stream or (self._ended and step < -REORDERED_PACKETS):
+        if not isinstance(parsed.content, Voice):  # it takes no time of its own: it follows the packets that it repairs
+            self._receiver.add(self._now_s, parsed)
+            return
+        voice, framing = parsed.content, self._receiver.framing
+        step = sequence_difference(voice.sequence, self._newest, framing.sequence_count)
+        restarted = not framing.sequence_count and step > framing.protection.sequence_count  # a sealed sender skips an epoch
+        if voice.stream != self._stream or restarted or (self._ended and step < -REORDERED_PACKETS):
             self._follow(voice)
             step = 0
         self._ended = self._ended or voice.end
@@ -53,7 +62,7 @@ class Playback:
         self._now_s = max(self._now_s, self._base_s + self._newest * self._profile.packet_s)
         for pcm in self._receiver.play(self._now_s - JUST_IN_TIME_S):
             self._sink.write(pcm)
-        self._receiver.add(self._now_s, voice, self._profile)
+        self._receiver.add(self._now_s, parsed)
 
     def finish(self) -> None:
         """Play what still waits."""
@@ -70,7 +79,7 @@ class Playback:
         self._base_s = self._now_s - voice.sequence * self._profile.packet_s
 
 
-def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, profile: Profile | None, decoder_id: int) -> None:
+def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, profile: Profile | None) -> None:
     """Play a stream of packets as fast as `read` gives it; `read` returns some bytes, none at the end.
 
     Raises:
@@ -79,18 +88,19 @@ def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, p
     head, seen = b"", 0
     while profile is None and len(head) < DETECTION_BYTES and (more := read()):
         head += more
-        profile = detect_profile(head, decoder_id, seen)
+        profile = detect_profile(head, receiver.framing, seen)
         seen = len(head) - len(more)
     if profile is None:
         raise LinkError(NO_PACKETS)
     playback = Playback(receiver, sink, profile)
-    for packet in whole_packets(head, read, profile.packet_bytes):
-        if len(packet) < profile.packet_bytes:
+    size = receiver.framing.packet_bytes(profile)
+    for packet in whole_packets(head, read, size):
+        if len(packet) < size:
             receiver.stats.rejected_packets += 1  # truncated at the end
         else:
             playback.packet(packet)
     playback.finish()
-    if receiver.stats.first_frame < 0:
+    if receiver.stats.first_frame < 0 and not receiver.stats.control_packets:
         raise LinkError(NO_PACKETS)
 
 

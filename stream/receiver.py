@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from stream.clock import Clock
-from stream.concealment import Fade
-from stream.engine import Decoder
-from stream.frame import Pcm
+from stream.concealment import FADE_IN_S, Fade, stretch
+from stream.control import Mailbox
+from stream.engine import Decoder, DecoderState
+from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.link import ZmqLink
-from stream.packet import BY_SIZE, PacketError, Profile, Voice, parse
-from stream.playout import Arrival, Playout, Slot
+from stream.packet import Control, ForgedPacketError, Framing, PacketError, Parsed, Repair, ReplayedPacketError, Voice
+from stream.playout import LONGEST_DELAY_S, Arrival, Playout, Slot
+from stream.repair import BlockRepair
 from stream.stats import ReceiverStats
+from stream.trace import Trace
 
 POLL_S = 0.02
+LONGEST_PAUSE_S = 30.0  # between talk spurts, kept where pauses are
 LARGEST_BACKLOG = 64  # packets taken from the link before playout has its turn
 
 
@@ -28,48 +34,137 @@ class PcmSink(Protocol):
 class Receiver:
     """One incoming stream, a pure function of (arrival time, bytes) and of the times at which it is asked to play."""
 
-    def __init__(self, decoder: Decoder, delay_s: float):
+    def __init__(
+        self,
+        decoder: Decoder,
+        delay_s: float,
+        framing: Framing | None = None,
+        notify: Callable[[str], None] = lambda line: None,
+        ceiling_s: float = LONGEST_DELAY_S,
+        trace: Trace | None = None,
+    ):
+        """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size.
+
+        notify: gets one line for every news from control packets: a station, a text.
+        ceiling_s: the longest playout delay that jitter can ask for, without protection too; 0: the delay never changes.
+        trace: is told of every packet.
+        """
+        self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
-        self.playout = Playout(delay_s)
-        self._decoder_id = decoder.meta.decoder_id
+        self._delay_s = delay_s
+        self.mailbox = Mailbox(self.framing.decoder_id, notify)
+        self._protection = self.framing.protection
+        self.ceiling_s, self._trace = ceiling_s, trace
+        self.playout = Playout(delay_s, self.framing.sequence_count, ceiling_s)
+        self._frames_per_wrap = 1  # frames after which sequence numbers begin again
+        self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
+        self._heard_state: DecoderState | None = None  # after the last frame that was heard and not concealed
+        self._played_until_s = 0.0
+        self.keep_pauses = False  # a file has to hold them; a speaker is silent by itself
 
-    def open(self, packet: bytes) -> Voice | None:
-        """Repair and read a packet; None, and a count, for whatever is none."""
+    def open(self, packet: bytes, unsure: Sequence[int] = ()) -> Parsed | None:
+        """Repair and read a packet; None, and a count, for whatever is none.
+
+        unsure: places of bytes that the modem does not vouch for.
+        """
         self.stats.received_packets += 1
         self.stats.received_bytes += len(packet)
         try:
-            voice, correction = parse(packet, self._decoder_id)
+            parsed = self.framing.parse(packet, unsure)
+        except ForgedPacketError:
+            self.stats.forged_packets += 1
+            return None
+        except ReplayedPacketError:
+            self.stats.replayed_packets += 1
+            return None
         except PacketError:
             self.stats.rejected_packets += 1
             return None
-        self.stats.corrected_bytes += correction.corrected_bytes
-        self.stats.repaired_packets += correction.corrected_bytes > 0
-        return voice
+        self.stats.corrected_bytes += parsed.corrected_bytes
+        self.stats.repaired_packets += parsed.corrected_bytes > 0
+        return parsed
 
-    def add(self, now_s: float, voice: Voice, profile: Profile) -> None:
-        """Hand a packet that `open` read to the jitter buffer."""
-        arrival = self.playout.add(now_s, voice, profile)
-        self.stats.duplicate_packets += arrival is Arrival.DUPLICATE
-        self.stats.late_packets += arrival is Arrival.LATE
-        self.stats.other_packets += arrival is Arrival.OTHER
-        self.stats.added_delay_s = max(self.stats.added_delay_s, self.playout.added_delay_s)
+    def add(self, now_s: float, parsed: Parsed) -> None:
+        """Take a packet that `open` read: what it says, and what it restores of others."""
+        content, profile, stats = parsed.content, parsed.profile, self.stats
+        self._frames_per_wrap = self._protection.sequence_count * profile.frames
+        needed_s = self._protection.delay_s(profile.packet_s)
+        self.playout.delay_s, self.playout.ceiling_s = self._delay_s + needed_s, self.ceiling_s + needed_s
+        if self._trace:
+            self._trace.add(now_s, parsed)
+        if isinstance(content, Voice):
+            arrival = self.playout.add(now_s, content, profile)
+            stats.duplicate_packets += arrival is Arrival.DUPLICATE
+            stats.late_packets += arrival is Arrival.LATE
+            stats.other_packets += arrival is Arrival.OTHER
+            if content.repeated is not None:
+                earlier = content.sequence - self._protection.repeat
+                self._restore(now_s, [Voice(content.stream, earlier, content.repeated)])
+        elif isinstance(content, Repair):
+            stats.repair_packets += 1
+            if content.end:
+                self.playout.ends(content.stream, content.last)
+        else:
+            stats.control_packets += 1
+            if isinstance(content, Control):
+                self._control(now_s, content)
+            return
+        if self._blocks:
+            self._restore(now_s, self._blocks.add(now_s, content, profile))
+        stats.added_delay_s = max(stats.added_delay_s, self.playout.added_delay_s)
 
-    def arrive(self, now_s: float, packet: bytes) -> None:
-        """Take any bytes that arrived at `now_s`."""
-        voice = self.open(packet)
-        if voice is not None:
-            self.add(now_s, voice, BY_SIZE[len(packet)])
+    def arrive(self, now_s: float, packet: bytes, unsure: Sequence[int] = ()) -> None:
+        """Take any bytes that arrived at `now_s`; `unsure` are the places of those that the modem does not vouch for."""
+        parsed = self.open(packet, unsure)
+        if parsed is not None:
+            self.add(now_s, parsed)
+
+    def _control(self, now_s: float, control: Control) -> None:
+        if control.text:
+            self.mailbox.text(now_s, control.stream, control.body)
+        else:
+            self.mailbox.identity(control.body)
+
+    def _restore(self, now_s: float, voices: list[Voice]) -> None:
+        # The newest first: while nothing is heard yet, each older one may still begin the talk spurt before it.
+        for voice in reversed(voices):
+            self.stats.restored_packets += self.playout.restore(now_s, voice) is Arrival.ACCEPTED
 
     def play(self, now_s: float) -> Iterator[Pcm]:
-        """The samples [1280] of every slot whose time has come."""
+        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept."""
         for slot in self.playout.due(now_s):
+            pause_s = slot.due_s - self._played_until_s
+            if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
+                yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
+            self._played_until_s = slot.due_s + slot.samples / SAMPLE_RATE_HZ
+            if slot.pause:
+                yield np.zeros(slot.samples, np.float32)
+                continue
             began = time.perf_counter()
-            pcm = self._fade.apply(self._decoder.decode(slot.codes), slot.codes is None)
+            pcm = self._fade.apply(self._decode(slot), slot.codes is None)
             self.stats.decode_s += time.perf_counter() - began
             self._count(slot, now_s)
-            yield pcm
+            yield stretch(pcm, slot.samples)
+
+    def _decode(self, slot: Slot) -> Pcm:
+        """Decode a slot; frames that came too late to be heard are decoded before it, from where they were missing on."""
+        heard = slot.codes is not None
+        if slot.missed and self._heard_state is not None:
+            expected = self._decoder.decode(slot.codes)
+            self._decoder.restore(self._heard_state)
+            for codes in slot.missed:
+                self._decoder.decode(codes)
+            self.stats.late_frames_used += sum(codes is not None for codes in slot.missed)
+            known = self._decoder.decode(slot.codes)
+            ramp = np.minimum(np.arange(1, SAMPLES_PER_FRAME + 1) / (FADE_IN_S * SAMPLE_RATE_HZ), 1.0).astype(np.float32)
+            pcm: Pcm = expected + ramp * (known - expected)
+        else:
+            pcm = self._decoder.decode(slot.codes)
+        if heard:
+            self._heard_state = self._decoder.save()
+        return pcm
 
     def rest(self) -> Iterator[Pcm]:
         """What has arrived and was not heard yet, without waiting for its time."""
@@ -82,10 +177,14 @@ class Receiver:
             stats.trailing_frames += 1  # until something is heard again
             return
         if stats.first_frame < 0:
-            stats.first_frame, stats.first_frame_s = slot.number, now_s  # when it was played, not when it was due
+            stats.first_frame, stats.first_frame_s = (
+                slot.number % self._frames_per_wrap,
+                now_s,
+            )  # when it was played, not when it was due
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0
+        stats.playout_delay_s = self.playout.playout_delay_s
 
 
 def receive(
@@ -93,21 +192,26 @@ def receive(
 ) -> None:
     """Receive until `stopped`, or until nothing came and nothing was heard for `idle_exit_s` (0: never)."""
     active_s: float | None = None
+
+    def take(packet: tuple[bytes, list[int]] | None, now_s: float) -> None:
+        for _ in range(LARGEST_BACKLOG):
+            if packet is None:
+                return
+            receiver.arrive(now_s, *packet)
+            packet = link.receive_marked(0)
+
     while not stopped():
         wait_s = POLL_S
         if receiver.playout.playing:
             wait_s = min(POLL_S, max(0.0, receiver.playout.next_due_s - clock.now_s()) / clock.speed)
-        packet = link.receive(wait_s)
+        packet = link.receive_marked(wait_s)
         now_s = clock.now_s()
         if packet is not None or receiver.playout.playing:
             active_s = now_s
         elif idle_exit_s and active_s is not None and now_s - active_s > idle_exit_s:
             return
         # Everything that lies in the socket comes before playout: a receiver that was held up conceals nothing it has.
-        for _ in range(LARGEST_BACKLOG):
-            if packet is None:
-                break
-            receiver.arrive(now_s, packet)
-            packet = link.receive(0)
+        take(packet, now_s)
         for pcm in receiver.play(now_s):
             sink.write(pcm)
+    take(link.receive_marked(0), clock.now_s())  # it has arrived, whether or not there was time to read it

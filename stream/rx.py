@@ -8,14 +8,30 @@ from typing import Protocol
 
 from stream.audio import FileSink, NullSink, PipeSink, check_output
 from stream.clock import Clock
+from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import Pcm
+from stream.keys import HeardFile, read_key
 from stream.link import ZmqLink, open_packets
-from stream.options import SPEED, Stop, check_writable, command_parser, number, write_json
-from stream.packet import PROFILES, find_profile
+from stream.options import (
+    SPEED,
+    Stop,
+    add_protection,
+    add_security,
+    check_security,
+    check_writable,
+    command_parser,
+    number,
+    protection_of,
+    write_json,
+)
+from stream.packet import PROFILES, Framing, find_profile
 from stream.playback import play_packets
+from stream.playout import LONGEST_DELAY_S
 from stream.receiver import Receiver, receive
+from stream.seal import TAG_BYTES, Opener
+from stream.trace import Trace
 
 READ_BYTES = 4096
 
@@ -38,7 +54,9 @@ class ClosableSink(Protocol):
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-rx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--bind", metavar="ENDPOINT", help="ZeroMQ endpoint to receive at, like tcp://127.0.0.1:5555")
+    source.add_argument(
+        "--bind", metavar="ENDPOINT", nargs="?", const=LOCAL, help=f"ZeroMQ endpoint to receive at; {LOCAL} unless one is given"
+    )
     source.add_argument("--in", dest="input", metavar="FILE", help="read packets from a file; - is stdin")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--speaker", action="store_true", help="play on a speaker")
@@ -52,12 +70,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
     )
+    add_protection(parser)
+    add_security(parser)
     parser.add_argument(
         "--delay-ms",
         type=number(0, 10_000),
         default=200.0,
-        help="playout delay after the first packet; more survives more jitter",
+        help="playout delay after the first packet, besides what --repair or --repeat needs; more survives more jitter",
     )
+    parser.add_argument(
+        "--max-delay-ms",
+        type=number(0, 10_000),
+        default=LONGEST_DELAY_S * 1000,
+        help="the longest delay that jitter can ask for; not more than --delay-ms: the delay never changes",
+    )
+    parser.add_argument("--record-trace", metavar="FILE", help="write what the link did to each packet as CSV")
     parser.add_argument(
         "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
     )
@@ -81,7 +108,9 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
         if args.stats == "-" and args.out == "-":
             raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
+        check_security(args, bool(args.bind))
         check_writable(args.stats)
+        check_writable(args.record_trace)
         return listen(args)
 
     return run_command("clari-rx", command)
@@ -105,19 +134,43 @@ def trouble(sink: ClosableSink) -> str:
     return said + (f", {dropped} blocks dropped by a slow device" if dropped else "")
 
 
+def open_seal(args: argparse.Namespace) -> Opener | None:
+    """What opens sealed packets, or None without --key-file. Only what was heard live stays known: a file may be played again."""
+    if not args.key_file:
+        return None
+    key, heard = read_key(args.key_file), HeardFile(args.key_file)
+    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.save) if args.bind else ()))
+
+
+def show(line: str) -> None:
+    """News from control packets, a line each."""
+    print(f"clari-rx: {line}", file=sys.stderr, flush=True)
+
+
 def listen(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     if args.out:
         check_output(args.out, args.force)
     profile = find_profile(args.profile) if args.profile else None
+    protection = protection_of(args)
+    opener = open_seal(args)
+    curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
-    receiver = Receiver(decoder, args.delay_ms / 1000)
-    link = ZmqLink.receiver(args.bind) if args.bind else None
+    framing = Framing(decoder.meta.decoder_id, protection, opener)
+    trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
+    receiver = Receiver(decoder, args.delay_ms / 1000, framing, show, args.max_delay_ms / 1000, trace)
+    link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     sink = open_sink(args)
+    receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
-        print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}", file=sys.stderr, flush=True)
+        open_to = (
+            ", open to anybody who reaches it: add --curve or --key-file"
+            if reachable(args.bind) and not (curve_key or opener)
+            else ""
+        )
+        print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}{open_to}", file=sys.stderr, flush=True)
     try:
         if link:
             receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stop)
@@ -131,19 +184,24 @@ def listen(args: argparse.Namespace) -> int:
             def read() -> bytes:
                 return stop.next(lambda: file.read1(READ_BYTES), b"")
 
-            play_packets(receiver, read, sink, profile, decoder.meta.decoder_id)
+            play_packets(receiver, read, sink, profile)
     finally:
         sink.close()
+        if trace:
+            trace.close()
         if link:
             link.close()
     stats = receiver.stats
-    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **stats.as_dict()})
+    news: dict[str, object] = {"station": receiver.mailbox.station, "texts": receiver.mailbox.texts}
+    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **news, **stats.as_dict()})
     if not args.quiet:
+        sealed = f"{stats.forged_packets} forged, {stats.replayed_packets} replayed, " if opener else ""
         print(
             f"clari-rx: {stats.received_packets} packets, {stats.repaired_packets} repaired ({stats.corrected_bytes} bytes), "
-            f"{stats.rejected_packets} rejected, {stats.late_packets} late, {stats.duplicate_packets} duplicate, "
+            f"{stats.restored_packets} restored, "
+            f"{stats.rejected_packets} rejected, {sealed}{stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
-            f"decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
+            f"delay {1000 * stats.playout_delay_s:.0f} ms, decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )
     return 0

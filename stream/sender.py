@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.clock import Clock
+from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
 from stream.link import PacketSink
-from stream.packet import STREAM_COUNT, Profile, Voice, build
+from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Content, Control, Epoch, Framing, Profile, Voice, packet_type
+from stream.repair import BlockBuilder
 from stream.stats import SenderStats
+from stream.vad import VoiceActivity
 
+CONTROL_SPACING = 8  # voice packets for one control packet at most, while speech is sent
+IDENTITY_SPACING = 64  # voice packets from one identity to the next
+TEXT_COPIES = 2  # of every message: no repair packet covers it
 DRAIN_S = 2.0  # at the end, a receiver that reads slowly gets so long for what is queued
 
 
 class Sender:
     """One outgoing stream. Pure but for the processor time it counts: samples in, bytes out."""
 
-    def __init__(self, encoder: Encoder, profile: Profile, stream: int):
+    def __init__(
+        self,
+        encoder: Encoder,
+        profile: Profile,
+        stream: int,
+        framing: Framing | None = None,
+        station: str = "",
+        vad: bool = False,
+    ):
+        """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody.
+
+        vad: leave out packets without speech, but for one after each talk spurt.
+        """
         self.profile = profile
+        self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
         self._meta = encoder.meta
         self._encoder = encoder.stream()
@@ -30,6 +51,27 @@ class Sender:
         self._sequence = 0
         self._samples = np.zeros(0, np.float32)
         self._codes: list[Codes] = []
+        protection = self.framing.protection
+        self._blocks = BlockBuilder(protection) if protection.block else None
+        self._station = station
+        self._controls: deque[Content] = deque()
+        self._messages = self._voice_packets = 0
+        self._ahead = 0  # packets by which numbers are ahead of the time, after blocks that ended early
+        self._since_control, self._since_identity = CONTROL_SPACING, IDENTITY_SPACING
+        self._sent: dict[int, NDArray[np.uint8]] = {}  # codes of the newest packets, for repetition
+        self._activity = VoiceActivity() if vad else None
+        self._active = not vad  # whether the frames that wait hold speech
+        self._speaking = False  # whether the last packet was sent and had no end
+
+    def say(self, text: str) -> None:
+        """Queue a text message; it leaves between voice packets and after them.
+
+        Raises:
+            UsageError: no text, or too long.
+        """
+        pieces = text_bodies(text, self._messages, self.framing.body_bytes(self.profile))
+        self._controls += [Control(self._stream, True, piece) for piece in pieces] * TEXT_COPIES
+        self._messages += 1
 
     def push(self, pcm: Pcm) -> list[bytes]:
         """Take samples [N]; returns the packets they complete."""
@@ -37,56 +79,136 @@ class Sender:
         return self._encode(pcm)
 
     def finish(self) -> list[bytes]:
-        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence."""
+        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence; then what is left of texts."""
         if not self.stats.speech_samples:
-            return []
+            return self._remaining_controls()
         # The decoder still owes the last `shift_samples`; frames that carry them follow, then the packet is filled.
         frames = math.ceil((self.stats.speech_samples + self._meta.shift_samples) / SAMPLES_PER_FRAME)
         frames += -frames % self.profile.frames
         silence = frames * SAMPLES_PER_FRAME - self.stats.frames * SAMPLES_PER_FRAME - len(self._samples)
-        return self._encode(np.zeros(silence, np.float32), last_frame=frames)
+        return self._encode(np.zeros(silence, np.float32), last_frame=frames) + self._remaining_controls()
 
     def _encode(self, pcm: Pcm, last_frame: int = -1) -> list[bytes]:
         waiting = np.concatenate([self._samples, pcm])
         packets = []
         for start in range(0, len(waiting) - SAMPLES_PER_FRAME + 1, SAMPLES_PER_FRAME):
+            frame = waiting[start : start + SAMPLES_PER_FRAME]
+            self._active |= bool(self._activity and self._activity.active(frame))
             began = time.perf_counter()
-            self._codes.append(self._encoder.encode(waiting[start : start + SAMPLES_PER_FRAME]))
+            self._codes.append(self._encoder.encode(frame))
             self.stats.encode_s += time.perf_counter() - began
             self.stats.frames += 1
             if len(self._codes) == self.profile.frames:
-                packets.append(self._packet(end=self.stats.frames == last_frame))
+                packets += self._packets(self.stats.frames == last_frame)
         self._samples = waiting[len(waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME :]
         return packets
 
-    def _packet(self, end: bool) -> bytes:
-        voice = Voice(self._stream, self._sequence, np.stack(self._codes), end)
+    def _packets(self, last: bool) -> list[bytes]:
+        """The voice packet of the frames that wait, and the repair packets of the block that it completes.
+
+        None for silence, except for one packet that ends a talk spurt. Numbers count on meanwhile: they are the time.
+        """
+        protection, codes, active = self.framing.protection, np.stack(self._codes), self._active
+        self._active = not self._activity
+        if not active and not self._speaking:
+            self.stats.silent_packets += 1
+            self._codes = []
+            self._advance(sent=False)
+            return self._next_control(idle=True)
+        if protection.block and not self._speaking:  # a talk spurt begins with a block
+            skipped = -self._sequence % protection.block
+            self._sequence = (self._sequence + skipped) % protection.sequence_count
+            self._ahead += skipped
+        end = last or not active
+        self._speaking = not end
+        repeated = self._sent.get((self._sequence - protection.repeat) % protection.sequence_count) if protection.repeat else None
+        voice = Voice(self._stream, self._sequence, codes, end, repeated)
+        repairs = self._blocks.add(voice) if self._blocks else []
         self._codes = []
-        self._sequence += 1
-        return build(voice, self.profile, self._meta.decoder_id)
+        if protection.repeat:
+            self._sent[self._sequence] = codes
+            self._sent.pop((self._sequence - protection.repeat) % protection.sequence_count, None)
+        self._advance(sent=True)
+        self.stats.repair_packets += len(repairs)
+        self._since_control += 1
+        self._since_identity += 1
+        # A receiver that has lost the key epoch needs it before the first packet; everything else can wait for speech.
+        early = self._next_control() if self.framing.seal and not self._voice_packets else []
+        self._voice_packets += 1
+        packets = [self.framing.build(voice, self.profile), *(self.framing.build(repair, self.profile) for repair in repairs)]
+        return early + packets + self._next_control()
+
+    def _advance(self, sent: bool) -> None:
+        """Number the next packet."""
+        protection = self.framing.protection
+        if not sent and self._ahead:
+            self._ahead -= 1  # silence takes the time by which numbers are ahead
+        else:
+            self._sequence = (self._sequence + 1) % protection.sequence_count
+
+    def _next_control(self, idle: bool = False) -> list[bytes]:
+        """A control packet, if one waits and its turn has come; at once in silence."""
+        if self._since_identity >= IDENTITY_SPACING:
+            self._since_identity = 0
+            self._identify()
+        if not self._controls or (self._since_control < CONTROL_SPACING and not idle):
+            return []
+        self._since_control = 0
+        return [self._build_control(self._controls.popleft())]
+
+    def _remaining_controls(self) -> list[bytes]:
+        """All control packets that wait: no speech follows that they could delay."""
+        if self._controls and not self._voice_packets:
+            self._identify()  # a message without speech says from whom it is
+        waiting, self._controls = list(self._controls), deque()
+        return [self._build_control(content) for content in waiting]
+
+    def _identify(self) -> None:
+        """Queue who speaks and, on a sealed link, the key epoch, before any text."""
+        if self._station:
+            body = identity_body(
+                self._station, self.framing.decoder_id, self.framing.protection, self.framing.body_bytes(self.profile)
+            )
+            self._controls.appendleft(Control(self._stream, False, body))
+        if self.framing.seal:
+            self._controls.appendleft(Epoch())
+
+    def _build_control(self, content: Content) -> bytes:
+        self.stats.control_packets += 1
+        return self.framing.build(content, self.profile)
 
 
 def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock | None) -> None:
     """Send a source to its end. With a clock, no sample is encoded before the moment it would be heard."""
     started_s = clock.now_s() if clock else 0.0
     sender.stats.first_sample_s = started_s
+    voice_packets = 0  # on their way
 
     def put(packets: list[bytes]) -> None:
+        nonlocal voice_packets
         for packet in packets:
             sender.stats.packets += 1
+            voice_packets += packet_type(packet) == TYPE_VOICE
             sender.stats.on_air_bytes += len(packet)
             forget(link.send(packet))
 
     def forget(dropped: int) -> None:
         sender.stats.dropped_packets += dropped
-        sender.stats.on_air_bytes -= dropped * sender.profile.packet_bytes  # they never left
+        sender.stats.on_air_bytes -= dropped * sender.framing.packet_bytes(sender.profile)  # they never left
 
     for pcm in source:
         if clock:
             clock.sleep_until(started_s + (sender.stats.speech_samples + len(pcm)) / SAMPLE_RATE_HZ)
         put(sender.push(pcm))
+    passed = voice_packets + sender.stats.silent_packets
+    due_s = started_s + passed * sender.profile.packet_s
     for packet in sender.finish():
-        if clock:  # the padding takes its time on air as speech does
-            clock.sleep_until(started_s + (sender.stats.packets + 1) * sender.profile.packet_s)
+        if packet_type(packet) == TYPE_VOICE:  # the padding takes its time on air as speech does
+            passed += 1
+            due_s = started_s + passed * sender.profile.packet_s
+        elif packet_type(packet) >= TYPE_CONTROL:
+            due_s += sender.profile.packet_s
+        if clock:
+            clock.sleep_until(due_s)
         put([packet])
     forget(link.drain(DRAIN_S))

@@ -13,9 +13,12 @@ SCHEMA_VERSION = 1
 class SenderStats:
     """What left the sender."""
 
-    packets: int = 0
+    packets: int = 0  # of any kind
+    repair_packets: int = 0
+    control_packets: int = 0
     dropped_packets: int = 0  # nobody took them
     on_air_bytes: int = 0
+    silent_packets: int = 0  # that held no speech and were not sent
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
@@ -31,6 +34,17 @@ class SenderStats:
         return self.on_air_bytes * 8 / self.speech_s if self.speech_samples else 0.0
 
     @property
+    def saved_share(self) -> float:
+        """Share of the voice packets that silence saved."""
+        voice = self.packets - self.repair_packets - self.control_packets
+        return self.silent_packets / (voice + self.silent_packets) if self.silent_packets else 0.0
+
+    @property
+    def control_share(self) -> float:
+        """Share of the packets that carry neither speech nor repair."""
+        return self.control_packets / self.packets if self.packets else 0.0
+
+    @property
     def code_bps(self) -> float:
         """Code bits alone over the duration they stand for."""
         return 16 / FRAME_S
@@ -41,6 +55,7 @@ class SenderStats:
 
     def as_dict(self) -> dict[str, float | int]:
         rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}
+        rates |= {"control_share": self.control_share, "saved_share": self.saved_share}
         return {"schema_version": SCHEMA_VERSION, **asdict(self), **rates, "real_time_factor": self.real_time_factor}
 
 
@@ -52,6 +67,11 @@ class ReceiverStats:
     rejected_packets: int = 0  # damaged beyond repair, or not ours
     repaired_packets: int = 0
     corrected_bytes: int = 0
+    restored_packets: int = 0  # lost, then restored from repair packets or repetitions in time to be heard
+    repair_packets: int = 0
+    control_packets: int = 0
+    forged_packets: int = 0  # on a sealed link: a wrong tag
+    replayed_packets: int = 0  # on a sealed link: heard before
     duplicate_packets: int = 0
     late_packets: int = 0
     other_packets: int = 0  # of another stream than the one being heard
@@ -61,7 +81,9 @@ class ReceiverStats:
     trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
+    late_frames_used: int = 0  # that came too late to be heard, and told the decoder what it missed
     added_delay_s: float = 0.0  # by late packets
+    playout_delay_s: float = 0.0  # at the end: how long the fastest packets waited
     decode_s: float = 0.0
 
     @property

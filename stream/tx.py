@@ -10,13 +10,28 @@ from itertools import chain
 
 from stream.audio import read_file, read_pipe
 from stream.clock import Clock
+from stream.control import check_station
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
+from stream.keys import EpochFile, read_key
 from stream.link import PacketFile, PacketSink, ZmqLink
-from stream.options import SPEED, Stop, check_writable, command_parser, write_json
-from stream.packet import PROFILES, find_profile
+from stream.options import (
+    SPEED,
+    Stop,
+    add_protection,
+    add_security,
+    check_security,
+    check_writable,
+    command_parser,
+    protection_of,
+    write_json,
+)
+from stream.packet import PROFILES, Framing, find_profile
+from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
+
+PLAIN = Framing(decoder_id=0)
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -24,6 +39,7 @@ examples:
   clari-tx --mic --connect tcp://127.0.0.1:5555            speak to a receiver or a channel
   clari-tx --in speech.wav --connect tcp://127.0.0.1:5555  send a file in real time
   clari-tx --in speech.wav --out air.bin --profile narrow  write the packets: the file's size is the air time
+  clari-tx --text 'on our way' --station BASE --connect tcp://127.0.0.1:5555
   clari-tx --in speech.wav --out - | clari-rx --in - --out heard.wav"""
 
 
@@ -42,9 +58,17 @@ def build_parser() -> argparse.ArgumentParser:
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     profiles = ", ".join(
-        f"{p.name} ({p.packet_s * 1000:.0f} ms, {p.packet_bytes} bytes, {p.on_air_bps:.0f} bps on air)" for p in PROFILES.values()
+        f"{p.name} ({p.packet_s * 1000:.0f} ms, {PLAIN.packet_bytes(p)} bytes, {PLAIN.on_air_bps(p):.0f} bps on air)"
+        for p in PROFILES.values()
     )
-    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}")
+    parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
+    add_protection(parser)
+    add_security(parser)
+    parser.add_argument("--no-vad", action="store_true", help="send silence too; else packets that hold no speech are left out")
+    parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
+    parser.add_argument(
+        "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
+    )
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
         "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
@@ -62,12 +86,13 @@ def main(argv: list[str] | None = None) -> int:
 
             print(list_devices())
             return 0
-        if not (args.input or args.mic):
-            raise UsageError("nothing to send; add --mic or --in FILE")
+        if not (args.input or args.mic or args.text):
+            raise UsageError("nothing to send; add --mic or --in FILE, or --text TEXT")
         if not (args.connect or args.out):
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
         if args.stats == "-" and args.out == "-":
             raise UsageError("packets and statistics cannot share stdout; write --stats to a file")
+        check_security(args, bool(args.connect))
         check_writable(args.stats)
         return transmit(args)
 
@@ -76,7 +101,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def transmit(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
-    profile = find_profile(args.profile)
+    profile, protection = find_profile(args.profile), protection_of(args)
+    epochs = EpochFile(args.key_file) if args.key_file else None
+    sealer = Sealer(read_key(args.key_file), args.tag_bytes or TAG_BYTES[0], epochs.next) if epochs else None
+    curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
     source: Iterable[Pcm]
     microphone = None
@@ -86,7 +114,7 @@ def transmit(args: argparse.Namespace) -> int:
         encoder = load_encoder(args.model)  # before the device opens: loading holds the interpreter and would drop samples
         microphone = Microphone(args.device)
         source = microphone.blocks(stop)
-    else:
+    elif args.input:
         blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
         source = until_stopped(blocks, stop)
         first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
@@ -94,11 +122,20 @@ def transmit(args: argparse.Namespace) -> int:
             raise FileError(f"{'stdin' if args.input == '-' else args.input} holds no samples; record again")
         encoder = load_encoder(args.model)
         source = chain([first], source)
-    link: PacketSink = ZmqLink.sender(args.connect) if args.connect else PacketFile(args.out, args.force)
-    sender = Sender(encoder, profile, secrets.randbelow(8))
+    else:
+        encoder, source = load_encoder(args.model), ()
+    framing = Framing(encoder.meta.decoder_id, protection, sealer)
+    station = check_station(args.station) if args.station else ""
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, vad=not args.no_vad)
+    for text in args.text:
+        sender.say(text)
+    link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
     if not args.quiet:
         print(
-            f"clari-tx: {profile.name}, {profile.on_air_bps:.0f} bps on air, model {encoder.meta.name}", file=sys.stderr, flush=True
+            f"clari-tx: {profile.name}, protection {protection}, {framing.on_air_bps(profile):.0f} bps on air, "
+            f"model {encoder.meta.name}",
+            file=sys.stderr,
+            flush=True,
         )
     clock = Clock(args.speed) if args.connect and not args.mic else None
     try:
@@ -107,17 +144,29 @@ def transmit(args: argparse.Namespace) -> int:
         link.close()
         if microphone:
             microphone.close()
+        if epochs:
+            epochs.close()
     stats = sender.stats
     if stats.packets and stats.dropped_packets == stats.packets:
         raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")
-    write_json(args.stats, {"profile": profile.name, "model": encoder.meta.name, **stats.as_dict()})
+    summary = {
+        "profile": profile.name,
+        "protection": str(protection),
+        "nominal_bps": framing.on_air_bps(profile),
+        "model": encoder.meta.name,
+        **stats.as_dict(),
+    }
+    write_json(args.stats, summary)
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
+        saved_s = stats.silent_packets * profile.packet_s
+        saved = f", {saved_s:.1f} s of silence not sent ({stats.saved_share:.0%} of the air time)" if saved_s else ""
         xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""
         print(
             f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
-            f"encoder real-time factor {stats.real_time_factor:.3f}{lost}{xruns}",
+            f"{stats.repair_packets} repair and {stats.control_packets} control packets among them, "
+            f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
             file=sys.stderr,
         )
     return 130 if stop.requested and not args.mic else 0

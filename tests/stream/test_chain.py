@@ -8,13 +8,16 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.audio import NullSink
-from stream.concealment import Fade
+from stream.concealment import Fade, stretch
 from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
-from stream.packet import PROFILES, Profile
+from stream.packet import PROFILES, Framing, Profile
 from stream.playback import detect_profile, play_packets
+from stream.playout import LONGEST_DELAY_S
 from stream.receiver import Receiver
 from stream.sender import Sender, send
 from tests.conftest import speech_like
@@ -66,7 +69,7 @@ def play(decoder: Decoder, arrivals: list[tuple[float, bytes]], until_s: float) 
 def test_the_rate_on_air_is_the_packets_and_nothing_else(encoder: Encoder, profile: Profile) -> None:
     pcm = speech_like(4.0)
     packets = packets_of(encoder, pcm, profile)
-    assert {len(packet) for packet in packets} == {profile.packet_bytes}
+    assert {len(packet) for packet in packets} == {Framing(0).packet_bytes(profile)}
     frames = -(-(len(pcm) + encoder.meta.shift_samples) // 1280)
     assert len(packets) == -(-frames // profile.frames)
 
@@ -88,11 +91,8 @@ def test_a_clean_link_plays_every_frame_as_the_decoder_says(encoder: Encoder, de
     packets = packets_of(encoder, speech_like(3.0))
     heard, receiver = play(decoder, [(k * 0.64, packet) for k, packet in enumerate(packets)], 10)
     stream, direct = decoder.stream(), []
-    from stream.packet import parse
-
     for packet in packets:
-        voice, _ = parse(packet, decoder.meta.decoder_id)
-        direct += [stream.decode(codes) for codes in voice.codes]
+        direct += [stream.decode(codes) for codes in Framing(decoder.meta.decoder_id).parse(packet).content.codes]
     assert np.array_equal(heard, np.concatenate(direct))
     assert receiver.stats.concealed_frames == 0
     assert receiver.stats.frames == len(packets) * 8
@@ -119,13 +119,52 @@ def test_no_click_at_the_seams(encoder: Encoder, decoder: Decoder) -> None:
     assert max(steps) <= max(np.abs(np.diff(whole)).max(), 0.02)
 
 
-def test_long_losses_fade_to_silence_and_back_without_a_jump() -> None:
+def test_long_losses_fade_to_comfort_noise_then_to_silence_and_back_without_a_jump() -> None:
+    """Speech of a constant level, whose guesses are constant too: what moves is the fading, and the noise."""
+    fade, one, room = Fade(), np.ones(1280, np.float32), np.full(1280, 0.001, np.float32)
+    frames = [fade.apply(room, False)] + [fade.apply(one, lost) for lost in [False] * 2 + [True] * 70 + [False] * 2]
+    heard = np.concatenate(frames)
+    assert (heard[1280:2560] == 1).all() and (heard[1280 : 1280 * 9] == 1).all()
+    noise = heard[1280 * 17 : 1280 * 40]
+    assert 0.0005 < np.sqrt(np.mean(noise**2)) < 0.002  # as loud as the room
+    assert np.abs(noise).max() < 0.01
+    assert (heard[1280 * 54 : 1280 * 73] == 0).all()
+    assert heard[-1] == 1
+    assert np.abs(np.diff(heard[1280:])).max() < 0.008
+
+
+def test_comfort_noise_is_never_loud() -> None:
     fade, one = Fade(), np.ones(1280, np.float32)
-    gains = np.concatenate([fade.apply(one, lost) for lost in [False] * 2 + [True] * 20 + [False] * 2])
-    assert (gains[: 1280 * 8] == 1).all()
-    assert (gains[1280 * 16 : 1280 * 22] == 0).all()
-    assert gains[-1] == 1
-    assert np.abs(np.diff(gains)).max() < 0.004
+    heard = np.concatenate([fade.apply(one, lost) for lost in [False] * 60 + [True] * 30])
+    assert np.sqrt(np.mean(heard[-5 * 1280 :] ** 2)) < 0.0035
+
+
+@given(st.integers(1280 - 16, 1280 + 16), st.integers(50, 2000), st.integers(0, 6))
+def test_stretched_samples_are_the_same_sound(samples: int, frequency_hz: int, phase: int) -> None:
+    pcm = np.sin(2 * np.pi * frequency_hz * np.arange(1280) / 16000 + phase).astype(np.float32)
+    places = np.arange(samples) * 1279 / (samples - 1)
+    expected = np.sin(2 * np.pi * frequency_hz * places / 16000 + phase)
+    stretched = stretch(pcm, samples)
+    assert len(stretched) == samples and np.abs(stretched - expected)[2:-2].max() < 0.05
+    assert (stretched[0], stretched[-1]) == (pcm[0], pytest.approx(pcm[-1], abs=1e-5))
+
+
+def test_a_packet_too_late_to_be_heard_still_tells_the_decoder_what_it_missed(encoder: Encoder, decoder: Decoder) -> None:
+    """Packet 5 comes when the clock may no longer move: after it the decoder is where it would be had it come in time."""
+    packets = packets_of(encoder, speech_like(4.0), PROFILES["fast"])
+    receivers = [Receiver(decoder, 0.2) for _ in range(3)]
+    for receiver, kind in zip(receivers, ("in time", "late", "lost"), strict=True):
+        for place, packet in enumerate(packets):
+            list(receiver.play(place * 0.32 + 0.195))
+            if place == 6 and kind == "late":
+                receiver.playout.added_delay_s = LONGEST_DELAY_S  # as after many late packets
+                receiver.arrive(place * 0.32 + 0.195, packets[5])
+            if place != 5 or kind == "in time":
+                receiver.arrive(place * 0.32 + (0.197 if place >= 6 else 0.0), packet)
+        list(receiver.rest())
+    exact, late, lost = (receiver._decoder.save() for receiver in receivers)
+    assert receivers[1].stats.late_frames_used == 4 and receivers[2].stats.late_frames_used == 0
+    assert np.abs(late - exact).max() < 1e-6 < np.abs(lost - exact).max()
 
 
 def test_damaged_and_strange_bytes_never_stop_a_receiver(encoder: Encoder, decoder: Decoder) -> None:
@@ -143,15 +182,15 @@ def test_damaged_and_strange_bytes_never_stop_a_receiver(encoder: Encoder, decod
 def test_a_file_of_packets_tells_its_profile(encoder: Encoder, decoder: Decoder, profile: Profile) -> None:
     air = b"".join(packets_of(encoder, speech_like(4.0), profile))
     memory, receiver = Memory(), Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
-    assert len(np.concatenate(memory.pcm)) == len(air) // profile.packet_bytes * profile.frames * 1280
+    play_packets(receiver, io.BytesIO(air).read1, memory, None)
+    assert len(np.concatenate(memory.pcm)) == len(air) // Framing(0).packet_bytes(profile) * profile.frames * 1280
 
 
 def test_a_truncated_or_holed_file_plays_what_is_there(encoder: Encoder, decoder: Decoder) -> None:
     packets = packets_of(encoder, speech_like(6.0))
     air = b"".join([packets[0], *packets[3:]])[:-5]
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.rejected_packets == 1
     assert receiver.stats.concealed_frames >= 16
 
@@ -161,15 +200,15 @@ def test_garbage_is_no_stream_of_packets(decoder: Decoder, size: int) -> None:
     garbage = np.random.default_rng(0).bytes(size)
     for profile in (None, STANDARD):
         with pytest.raises(LinkError, match="no valid packet"):
-            play_packets(Receiver(decoder, 0.2), io.BytesIO(garbage[:20_000]).read1, NullSink(), profile, decoder.meta.decoder_id)
-    assert detect_profile(garbage[:2000], decoder.meta.decoder_id) is None
+            play_packets(Receiver(decoder, 0.2), io.BytesIO(garbage[:20_000]).read1, NullSink(), profile)
+    assert detect_profile(garbage[:2000], Framing(decoder.meta.decoder_id)) is None
 
 
 def test_a_damaged_beginning_does_not_hide_the_profile(encoder: Encoder, decoder: Decoder) -> None:
     packets = packets_of(encoder, speech_like(30.0), PROFILES["fast"])
     air = np.random.default_rng(0).bytes(16 * 40) + b"".join(packets[40:])
     memory, receiver = Memory(), Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, memory, None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, memory, None)
     assert receiver.stats.frames == (len(packets) - 40) * 4
 
 
@@ -178,7 +217,7 @@ def test_reordered_packets_in_a_file_cost_nothing_but_their_turn(encoder: Encode
     for k in range(3, len(packets) - 2, 6):
         packets[k], packets[k + 1] = packets[k + 1], packets[k]
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(b"".join(packets)).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(b"".join(packets)).read1, NullSink(), None)
     assert receiver.stats.late_packets == 0
     assert receiver.stats.frames - receiver.stats.concealed_frames == len(packets) * 4
     # The clock waits for the first swapped packet once; after that the delay is long enough for all others.
@@ -193,7 +232,7 @@ def test_two_transmissions_in_one_file_are_heard_whole(encoder: Encoder, decoder
         send(Sender(encoder, STANDARD, stream), [speech_like(6.0, seed=stream)], memory, None)
         air, total = air + b"".join(memory.packets), total + len(memory.packets)
     receiver = Receiver(decoder, 0.2)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.frames - receiver.stats.concealed_frames == total * 8
     assert receiver.stats.duplicate_packets == receiver.stats.late_packets == receiver.stats.other_packets == 0
 
@@ -209,5 +248,5 @@ def test_what_follows_the_last_packet_is_not_counted_as_concealed(encoder: Encod
 def test_a_whole_file_conceals_nothing_at_any_delay(encoder: Encoder, decoder: Decoder, delay_s: float) -> None:
     air = b"".join(packets_of(encoder, speech_like(12.0), PROFILES["fast"]))
     receiver = Receiver(decoder, delay_s)
-    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None, decoder.meta.decoder_id)
+    play_packets(receiver, io.BytesIO(air).read1, NullSink(), None)
     assert receiver.stats.concealed_frames == receiver.stats.trailing_frames == 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stream import bench, demo, devices, rx, tx
+from stream import bench, demo, devices, rate, rx, tx
 from stream.demo import CLIP
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
@@ -89,8 +89,13 @@ def test_raw_samples_equal_the_same_wav(tmp_path: Path, wav: Path) -> None:
 def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
     endpoint, out, stats = free_endpoint(), tmp_path / "heard.wav", tmp_path / "rx.json"
     command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--stats", str(stats)]
-    receiver = subprocess.Popen([*command, "--speed", "4", "--idle-exit-s", "2"], cwd=ROOT, stderr=subprocess.PIPE)
+    receiver = subprocess.Popen(
+        [*command, "--speed", "4", "--idle-exit-s", "2", "--delay-ms", "8000", "--max-delay-ms", "0"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
     try:
+        assert receiver.stderr is not None and b"listening" in receiver.stderr.readline()
         assert tx.main(["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q"]) == 0
         _, messages = receiver.communicate(timeout=60)
     finally:
@@ -104,7 +109,21 @@ def test_two_processes_over_a_socket(tmp_path: Path, wav: Path) -> None:
 
 def test_an_interrupted_receiver_keeps_what_it_heard(tmp_path: Path, wav: Path) -> None:
     endpoint, out = free_endpoint(), tmp_path / "heard.wav"
-    command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--out", str(out), "--speed", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "stream.rx",
+        "--bind",
+        endpoint,
+        "--out",
+        str(out),
+        "--speed",
+        "4",
+        "--delay-ms",
+        "8000",
+        "--max-delay-ms",
+        "0",
+    ]
     receiver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         assert receiver.stderr is not None
@@ -280,7 +299,7 @@ def test_no_such_device_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path
     fails(capsys, tx, ["--mic", "--device", "Headset", "--out", str(tmp_path / "air")], 3, "--list-devices")
 
 
-@pytest.mark.parametrize("command", [tx, rx, demo, bench], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("command", [tx, rx, demo, bench, rate], ids=lambda module: module.__name__)
 def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
     for option in ("--help", "--version"):
         with pytest.raises(SystemExit) as stop:

@@ -1,0 +1,52 @@
+"""How long playout has to wait: an estimate from the arrival times of the newest packets.
+
+Pure. The offset of a packet is its arrival less the time of its first frame in the stream; the smallest is a packet that
+nothing held up, and what others are above it is jitter. A clock that runs faster or slower than the sender's shows as
+offsets that creep, and the window of the newest packets creeps with them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+WINDOW_PACKETS = 64
+SETTLED_PACKETS = 8
+JITTER_SHARE = 0.95  # of the packets that should arrive before their time
+MARGIN_S = 0.02
+LATER_S, EARLIER_S = 1.0, 0.25  # an offset this far outside the window belongs to another count of time
+
+
+class DelayEstimate:
+    """The playout delay that the newest packets ask for."""
+
+    def __init__(self) -> None:
+        self._offsets_s: deque[float] = deque(maxlen=WINDOW_PACKETS)
+
+    def add(self, offset_s: float) -> None:
+        if self._offsets_s and offset_s < min(self._offsets_s) - EARLIER_S:
+            self._offsets_s.clear()  # no packet is so much faster than all others: the count of time has changed
+        self._offsets_s.append(offset_s)
+
+    def clear(self) -> None:
+        self._offsets_s.clear()
+
+    def fits(self, offset_s: float) -> bool:
+        """Whether a packet continues the time of those in the window."""
+        known = self._offsets_s
+        return bool(known) and min(known) - EARLIER_S <= offset_s <= max(known) + LATER_S
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough packets were seen to trust the estimate with a cut."""
+        return len(self._offsets_s) >= SETTLED_PACKETS
+
+    @property
+    def fastest_s(self) -> float:
+        """The smallest offset; meaningful once a packet was added."""
+        return min(self._offsets_s, default=0.0)
+
+    def target_s(self, floor_s: float, ceiling_s: float) -> float:
+        """The offset at which frames should be heard: the fastest packet's, and between floor and ceiling what jitter asks for."""
+        offsets = sorted(self._offsets_s)
+        most = offsets[min(len(offsets) - 1, int(JITTER_SHARE * len(offsets)))]
+        return offsets[0] + min(max(most - offsets[0] + MARGIN_S, floor_s), max(ceiling_s, floor_s))

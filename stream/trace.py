@@ -1,0 +1,80 @@
+"""What a link did to each packet, as a CSV file that the channel simulator replays.
+
+time_s          when the packet's speech began, from the first packet on
+lost            1 if it did not arrive, or was damaged beyond repair
+bit_errors      wrong bits that Reed-Solomon repaired
+extra_delay_s   how much later it came than the fastest packet so far
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TextIO
+
+from stream.errors import FileError
+from stream.packet import Parsed, Voice, sequence_difference
+
+COLUMNS = "time_s,lost,bit_errors,extra_delay_s"
+REORDERED_PACKETS = 64  # a packet that comes later than this many after its turn counts as lost
+LONGEST_GAP = 512  # packets missing in a row; beyond that the sender was started anew
+
+
+class Trace:
+    """A recorder of voice packets. Lines are written as packets can no longer come; memory stays small."""
+
+    def __init__(self, path: str, sequence_count: int):
+        """Create the file.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        try:
+            self._file: TextIO = open(path, "w", encoding="ascii")  # noqa: SIM115 - lives as long as the receiver
+        except OSError as error:
+            raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another file") from None
+        self._file.write(COLUMNS + "\n")
+        self._count = sequence_count
+        self._waiting: dict[int, tuple[float, int, bool]] = {}  # arrival, bit errors and end by extended number
+        self._newest = self._next = 0
+        self._stream: int | None = None
+        self._time_s = self._packet_s = 0.0  # of the next packet to be written
+        self._fastest_s = math.inf
+        self._ended = False  # what is missing now is silence
+
+    def add(self, arrival_s: float, parsed: Parsed) -> None:
+        """Note a packet that arrived."""
+        voice = parsed.content
+        if not isinstance(voice, Voice):
+            return
+        number = self._newest + sequence_difference(voice.sequence, self._newest, self._count)
+        if voice.stream != self._stream or abs(number - self._newest) > LONGEST_GAP:
+            self._finish()
+            self._stream, self._next, self._newest, number = voice.stream, voice.sequence, voice.sequence, voice.sequence
+            self._packet_s, self._fastest_s, self._ended = parsed.profile.packet_s, math.inf, False
+        if number < self._next:
+            return
+        self._waiting.setdefault(number, (arrival_s, parsed.corrected_bits, voice.end))
+        self._newest = max(self._newest, number)
+        while self._next <= self._newest - REORDERED_PACKETS:
+            self._write()
+
+    def close(self) -> None:
+        self._finish()
+        self._file.close()
+
+    def _finish(self) -> None:
+        while self._waiting:
+            self._write()
+
+    def _write(self) -> None:
+        """Write the line of the packet whose turn it is."""
+        packet = self._waiting.pop(self._next, None)
+        if packet is not None:
+            arrival_s, bit_errors, self._ended = packet
+            offset_s = arrival_s - self._next * self._packet_s
+            self._fastest_s = min(self._fastest_s, offset_s)
+            self._file.write(f"{self._time_s:.3f},0,{bit_errors},{offset_s - self._fastest_s:.4f}\n")
+        elif not self._ended:
+            self._file.write(f"{self._time_s:.3f},1,0,0\n")
+        self._next += 1
+        self._time_s += self._packet_s
