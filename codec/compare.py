@@ -15,7 +15,7 @@ import math
 import sys
 from pathlib import Path
 
-from codec.metrics import RESAMPLES, paired_difference, ratio_interval
+from codec.bootstrap import RESAMPLES, paired_difference, ratio_interval
 from codec.report import markdown_table
 
 HEAD = ("figure", "before", "after", "difference [95 % CI]", "relative %", "p")

@@ -8,13 +8,38 @@ import numpy as np
 import pytest
 
 from codec import compare
-from codec.report import Score, write_scores
+from codec.scores import Score, write_scores
 
 
 def evaluation(folder: Path, errors: np.ndarray, stoi: np.ndarray, first: int = 0) -> Path:
     folder.mkdir()
     scores = [
-        Score("clari", f"{first + n}.flac", "s", 3.0, 600, 3.0, int(wrong), 10, 0, 10, float(clear), 0.5, 0.8, "text", "heard")
+        Score(
+            system="clari",
+            path=f"{first + n}.flac",
+            speaker="s",
+            seconds=3.0,
+            bits=600,
+            coded_s=3.0,
+            errors=int(wrong),
+            words=10,
+            letter_errors=0,
+            letters=40,
+            own_errors=0,
+            own_words=10,
+            own_letter_errors=0,
+            own_letters=40,
+            stoi=float(clear),
+            estoi=0.5,
+            pesq=1.1,
+            mel_distance=0.8,
+            spectral_distance_db=9.0,
+            pitch_correlation=0.1,
+            voicing_error=0.4,
+            speaker_similarity=0.1,
+            transcript="text",
+            hypothesis="heard",
+        )  # fmt: skip
         for n, (wrong, clear) in enumerate(zip(errors, stoi, strict=True))
     ]
     write_scores(folder / "utterances.csv", scores)

@@ -23,7 +23,7 @@ from codec.rl import PolicyTask
 from codec.run import Run
 from export.command import main as export_command
 from stream import engine
-from stream.packet import Voice, build, find_profile, parse
+from stream.packet import Framing, Voice, find_profile
 from tests.codec.test_train import ROOT, TINY, arguments, metrics, weights
 from tests.conftest import speech_like
 
@@ -294,10 +294,10 @@ def test_old_and_new_encoder_talk_to_the_same_old_receiver(
         assert (encoder.meta.name, encoder.meta.decoder_id) == (name, receiver.meta.decoder_id)
         sending, hearing = encoder.stream(), receiver.stream()
         packets = [
-            build(Voice(0, number, np.stack([sending.encode(frame) for frame in packet])), profile, encoder.meta.decoder_id)
+            Framing(encoder.meta.decoder_id).build(Voice(0, number, np.stack([sending.encode(frame) for frame in packet])), profile)
             for number, packet in enumerate(frames)
         ]
-        arrived = np.concatenate([parse(packet, receiver.meta.decoder_id)[0].codes for packet in packets])
+        arrived = np.concatenate([Framing(receiver.meta.decoder_id).parse(packet).content.codes for packet in packets])
         sent.append(arrived)
         heard.append(np.concatenate([hearing.decode(codes).copy() for codes in arrived]))
     assert (sent[0] != sent[1]).any() and (heard[0] != heard[1]).any()  # it did learn something
