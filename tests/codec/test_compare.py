@@ -39,7 +39,7 @@ def evaluation(folder: Path, errors: np.ndarray, stoi: np.ndarray, first: int = 
             speaker_similarity=0.1,
             transcript="text",
             hypothesis="heard",
-        )  # fmt: skip
+        )
         for n, (wrong, clear) in enumerate(zip(errors, stoi, strict=True))
     ]
     write_scores(folder / "utterances.csv", scores)
