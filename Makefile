@@ -17,7 +17,7 @@ test: check-programs $(TEST_ENV)/ready ## Check style and types, then run every 
 	$(TEST_ENV)/bin/ruff check .
 	$(TEST_ENV)/bin/ruff format --check .
 	$(TEST_ENV)/bin/mypy
-	$(TEST_ENV)/bin/python -m pytest
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist loadfile
 
 bench: $(DEMO_ENV)/ready ## Measure speed and memory of the codec.
 	$(DEMO_ENV)/bin/clari-bench codec
