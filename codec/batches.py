@@ -31,10 +31,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Crops:
-    """`heard` is what the encoder gets, `clean` what it should say: float32 [B, N]."""
+    """`heard` is what the encoder gets, `clean` what it should say: float32 [B, N].
+
+    phones: which phone that is, per 25 Hz frame [B, N / 640]; UNKNOWN_PHONE where phone times are not known.
+    """
 
     heard: np.ndarray
     clean: np.ndarray
+    phones: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,8 @@ class Batches:
             heard = with_noise(heard, noise, rng.uniform(*config.noise_snr_db))
         return np.clip(heard, -1, 1)
 
-    def _crop(self, rng: np.random.Generator, samples: int) -> np.ndarray:
+    def _crop(self, rng: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """A stretch of somebody's speech [samples], and the phone in each of its recogniser frames."""
         which = int(rng.choice(len(self.corpora), p=self.shares))
         corpus, entries = self.corpora[which], self.entries[which]
         entry = entries[min(int(np.searchsorted(self.weights[which], rng.random())), len(entries) - 1)]
@@ -153,7 +158,9 @@ class Batches:
         start = int(rng.integers(max(entry.samples - wanted, 0) + 1))
         audio = change_speed(self._levelled(rng, corpus, entry, start, wanted), speed)[:samples]
         before = int(rng.integers(samples - len(audio) + 1))  # a short recording starts anywhere in silence
-        return np.pad(audio, (before, samples - len(audio) - before))
+        middles = (np.arange(samples // RECOGNIZER_FRAME_SAMPLES) + 0.5) * RECOGNIZER_FRAME_SAMPLES - before
+        phones = phones_at(entry, (start + middles * speed) / SAMPLE_RATE_HZ)
+        return np.pad(audio, (before, samples - len(audio) - before)), phones
 
     def _row_rng(self, step: int, row: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, step, row])
@@ -163,12 +170,14 @@ class Batches:
         if self.rows % self.team.size:
             raise CorpusError(f"{self.rows} crops a step do not divide among {self.team.size} processes; change data.batch_s")
         samples = int(self.config.crop_s * SAMPLE_RATE_HZ)
-        clean, heard = [], []
+        clean, heard, phones = [], [], []
         for row in self.team.mine(range(self.rows)):
             rng = self._row_rng(step, row)
-            clean.append(self._crop(rng, samples))
-            heard.append(self._disturbed(rng, clean[-1]))
-        return Crops(np.stack(heard), np.stack(clean))
+            audio, said = self._crop(rng, samples)
+            clean.append(audio)
+            phones.append(said)
+            heard.append(self._disturbed(rng, audio))
+        return Crops(np.stack(heard), np.stack(clean), np.stack(phones))
 
     def utterances(self, step: int) -> Labelled:
         """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes."""
@@ -195,7 +204,8 @@ class Batches:
         for place, row in enumerate(rows):
             corpus, entry, speed = chosen[row]
             audio = self._spoken(self._row_rng(step, row), corpus, entry, speed)
-            labels = timed_phones(entry, speed, len(audio) // RECOGNIZER_FRAME_SAMPLES)
+            middles = (np.arange(len(audio) // RECOGNIZER_FRAME_SAMPLES) + 0.5) * RECOGNIZER_FRAME_SAMPLES
+            labels = phones_at(entry, middles * speed / SAMPLE_RATE_HZ)
             heard[place, : len(audio)] = audio
             frames[place, : len(labels)] = labels
             samples[place] = len(audio)
@@ -213,14 +223,14 @@ class Batches:
         return self._disturbed(rng, change_speed(self._levelled(rng, corpus, entry, 0, None), speed))
 
 
-def timed_phones(entry: Entry, speed: float, frames: int) -> np.ndarray:
-    """Phone class in the middle of each of `frames` recogniser frames; empty where the phone times are not known."""
+def phones_at(entry: Entry, times_s: np.ndarray) -> np.ndarray:
+    """Phone class of a recording at `times_s` [T]: 0 in pauses and outside, UNKNOWN_PHONE where phone times are not known."""
     if not entry.alignment:
-        return np.zeros(0, dtype=int)
+        return np.full(len(times_s), UNKNOWN_PHONE)
     phones, ends_s = zip(*parse_alignment(entry.alignment), strict=True)
-    middles_s = (np.arange(frames) + 0.5) * RECOGNIZER_FRAME_SAMPLES / SAMPLE_RATE_HZ
-    places = np.searchsorted(np.array(ends_s) / speed, middles_s).clip(max=len(phones) - 1)
-    return np.array([PHONE_INDEX.get(phones[place], 0) for place in places])
+    classes = np.array([0, *(PHONE_INDEX.get(phone, 0) for phone in phones), 0])
+    places = np.searchsorted(np.array([0.0, *ends_s]), times_s)
+    return np.asarray(classes[places])
 
 
 def validation_batches(config: DataConfig, seed: int) -> Batches | None:

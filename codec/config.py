@@ -90,6 +90,8 @@ class LossConfig:
     recognizer: float = 0.7  # relative L1 over the recogniser's hidden layers + posterior_kl * KL
     posterior_kl: float = 0.3
     knowledge: float = 0.0  # KL of those posteriors to what a linear layer reads from the decoder before it draws the mel
+    phones: float = 0.0  # cross entropy to the known phone, of the frozen recogniser on decoded speech and of that linear layer
+    envelope: float = 0.0  # how badly the third-octave envelopes correlate over 0.4 s, which is what STOI measures
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
     adversarial: float = 0.0  # vocoder: convince the discriminators

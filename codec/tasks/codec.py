@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.batches import Batches, Crops, validation_batches
+from codec.batches import UNKNOWN_PHONE, Batches, Crops, validation_batches
 from codec.config import CODE_DIMENSIONS, CODE_LEVELS, MEL_FRAMES_PER_CODE, Config, ConfigError
 from codec.frontend import LOG_DEVIATION, LogMel
+from codec.losses import envelope_loss
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
 from codec.recognizer import HEAD_CLASSES, REDUCTION, Heads, Recognizer, divergences, recognizer_loss
@@ -90,17 +91,28 @@ class CodecTask:
         mel_loss = F.l1_loss(decoded, target) * LOG_DEVIATION
         loss = weights.mel * mel_loss
         metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(codes)}
+        if weights.envelope:
+            envelope = envelope_loss(decoded, target)
+            loss = loss + weights.envelope * envelope
+            metrics["envelope"] = envelope.item()
         if self.recognizer is not None:
             weight = arrived(lost, delay, target.shape[1])
             with torch.no_grad():
                 original = self.recognizer.listen(target)
-            heard_loss, divergence = recognizer_loss(self.recognizer.listen(decoded), original, weight, weights.posterior_kl)
+            again = self.recognizer.listen(decoded)
+            heard_loss, divergence = recognizer_loss(again, original, weight, weights.posterior_kl)
             loss = loss + weights.recognizer * heard_loss
             metrics |= {"recognizer": heard_loss.item(), "kl": divergence.item()}
+            phones = torch.from_numpy(batch.phones).to(self.device)[:, : weight.shape[1]]
+            surprise = phone_surprise(again.heads[1], phones, weight)
             if self.reader is not None:
-                known = divergences(self.reader(knowledge, delay // REDUCTION, weight.shape[1]), original.heads, weight)
+                read = self.reader(knowledge, delay // REDUCTION, weight.shape[1])
+                known = divergences(read, original.heads, weight)
                 loss = loss + weights.knowledge * known
+                surprise = surprise + phone_surprise(read[1], phones, weight)
                 metrics["knowledge"] = known.item()
+            loss = loss + weights.phones * surprise
+            metrics["phones"] = surprise.item()
         return loss, metrics
 
     @torch.no_grad()
@@ -157,6 +169,13 @@ def arrived(lost: Tensor, delay_frames: int, mel_frames: int) -> Tensor:
     """
     gone = lost.repeat_interleave(MEL_FRAMES_PER_CODE, dim=1)[:, delay_frames : delay_frames + mel_frames]
     return 1 - gone.reshape(len(lost), mel_frames // REDUCTION, REDUCTION).amax(2)
+
+
+def phone_surprise(heard: Tensor, phones: Tensor, weight: Tensor) -> Tensor:
+    """Cross entropy of log-probabilities [B, T, K] to known phones [B, T], in nats per frame that is known and counts."""
+    counts = weight * (phones != UNKNOWN_PHONE)
+    wrong = F.nll_loss(heard.transpose(1, 2), phones, ignore_index=UNKNOWN_PHONE, reduction="none")
+    return ((wrong * counts).sum(1) / counts.sum(1).clamp(min=1)).mean()
 
 
 def level_counts(codes: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 
 from codec import phone_times
 from codec.alignment import forced_path
-from codec.batches import timed_phones
+from codec.batches import phones_at
 from codec.config import Config, RecognizerConfig
 from codec.corpus import PackedCorpus, pack
 from codec.phone_times import FRAME_S, alignment_text
