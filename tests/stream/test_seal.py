@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import keygen, rx, tx
-from stream.bench import forgery_figures
+from stream.benches.forgery import forgery_figures
 from stream.engine import Decoder, Encoder
 from stream.errors import ClariError, FileError
 from stream.fec import parity
