@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from codec import listener
 from codec.heard import Decoded, Reference
 from codec.rewards import REWARDS, Reward
 from tests.codec.tiny import task_of
@@ -116,6 +117,19 @@ def test_a_group_shares_its_link_and_lost_codes_are_not_credited(base: Path, cor
     loss.backward()
     assert positions.grad is not None
     assert not positions.grad[torch.from_numpy(batch.lost).bool()].any() and positions.grad.any()
+
+
+def test_draws_sound_the_same_however_many_are_decoded_at_once(base: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(base, corpus, "rl.link_share=0.5")
+    batch = task.batch(0)
+    _, clean = task.listener.mels(batch)
+    codes = torch.randint(0, 4, (len(clean), 3, batch.lost.shape[1], 8), generator=torch.Generator().manual_seed(0))
+    found = []
+    for rows in (2, 1000):
+        monkeypatch.setattr(listener, "ROWS_AT_ONCE", rows)
+        found.append(task.listener.listen(task.model.decoder, codes, batch, clean)[0])
+    for apart, together in zip(*((each.mel, each.phone_scores, each.letter_scores) for each in found), strict=True):
+        assert apart.shape[:2] == codes.shape[:2] and torch.allclose(apart, together, atol=1e-4)
 
 
 def test_several_updates_learn_from_the_same_draws(base: Path, corpus: Path) -> None:
