@@ -71,8 +71,9 @@ def test_envelopes_and_stoi_agree_which_speech_is_worse(said: np.ndarray, mel: T
     worse.append(np.roll(said, 8000))
     stoi = np.array([intelligibility(said, each) for each in worse])
     losses = np.array([envelope_loss(log_mel(each), mel).item() for each in worse])
-    print(stoi, losses)
-    assert np.array_equal(np.argsort(-stoi), np.argsort(losses))
+    assert np.corrcoef(1 - stoi, losses)[0, 1] > 0.95
+    apart = stoi[:, None] - stoi > 0.03  # closer ones are a draw
+    assert apart.sum() > 10 and (losses[:, None] < losses)[apart].all()
 
 
 def test_envelopes_teach(mel: Tensor) -> None:
