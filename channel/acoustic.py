@@ -6,7 +6,7 @@ import math
 
 from channel.fading import FadingConfig
 from channel.markov import DriftConfig
-from channel.named import ILLUSTRATIVE, SOUND_M_S, Preset, acoustic_delay_s
+from channel.named import ILLUSTRATIVE, SOUND_M_S, Preset, acoustic_delay_s, reception_sources
 from channel.reception import ReceptionConfig
 from channel.simulator import ChannelConfig
 
@@ -49,16 +49,14 @@ def _modem(
             "turn_round_s": ILLUSTRATIVE,
             "delay_swing_s": f"illustrative: {SWING_M:g} m to both sides, "
             f"at most {2 * math.pi * SWING_M / SWING_PERIOD_S:.2f} m/s in {SWING_PERIOD_S:g} s",
-            "reception.modulation": ILLUSTRATIVE,
-            "reception.snr_db": ILLUSTRATIVE,
-            "reception.detection_db": ILLUSTRATIVE,
-            "reception.fading.doppler_hz": ILLUSTRATIVE,
-            "reception.fading.k_db": ILLUSTRATIVE,
-            "reception.fading.spectrum": ILLUSTRATIVE,
-            "reception.fading.paths": ILLUSTRATIVE,
-            "reception.drift.levels_db": "illustrative; a hidden chain as by Tomasi et al., whose figures are not known to us",
-            "reception.drift.dwell_s": ILLUSTRATIVE,
         }
+        | reception_sources(
+            {},
+            drift={
+                "levels_db": "illustrative; a hidden chain as by Tomasi et al., whose figures are not known to us",
+                "dwell_s": ILLUSTRATIVE,
+            },
+        )
         | sources,
     )
 

@@ -22,6 +22,17 @@ class Preset:
     sources: dict[str, str]
 
 
+def reception_sources(fading: dict[str, str], **others: dict[str, str]) -> dict[str, str]:
+    """Sources of a modem's ear: what no document gives is illustrative, of `fading` what is not named there too.
+
+    `others` are the parts that this ear has besides, like `shadowing`, with the source of each of their values.
+    """
+    ear = {f"reception.{name}": ILLUSTRATIVE for name in ("modulation", "snr_db", "detection_db")}
+    fades = dict.fromkeys(("doppler_hz", "k_db", "spectrum", "paths"), ILLUSTRATIVE) | fading
+    parts = {"fading": fades, **others}
+    return ear | {f"reception.{part}.{name}": source for part, sources in parts.items() for name, source in sources.items()}
+
+
 def values(config: ChannelConfig) -> dict[str, object]:
     """Every value that differs from a perfect link's, by name: `delay_s`, `reception.fading.k_db`, ..."""
     return {name: value for name, value in _flat(config, "") if (name, value) not in _PERFECT}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from channel.fading import FadingConfig
 from channel.markov import OutageConfig
-from channel.named import ILLUSTRATIVE, Preset, doppler_hz
+from channel.named import ILLUSTRATIVE, Preset, doppler_hz, reception_sources
 from channel.reception import ReceptionConfig
 from channel.shadowing import ShadowingConfig
 from channel.simulator import ChannelConfig
 
-GEO_DELAY = "geostationary hop, 240-270 ms one way"
+GEO = {"bit_rate_bps": ILLUSTRATIVE, "delay_s": "geostationary hop, 240-270 ms one way", "jitter_s": ILLUSTRATIVE}
 NS3 = "ns-3 THz-NTN"
 LUTZ = "documented example of the Lutz model"
+LUTZ_FADES = {"spectrum": "Jakes, as in the Lutz model", "paths": "one, as in the Lutz model"}
 TR_38811 = "3GPP TR 38.811, table 6.6.1-1, line-of-sight probability"
 CAR_M_S = 50 / 3.6
 L_BAND_HZ = 1.54e9
@@ -73,23 +74,17 @@ def _car(name: str, summary: str, environment: str, metres: float, good: str, ba
         name,
         summary,
         ChannelConfig(bit_rate_bps=1200, delay_s=0.25, jitter_s=0.02, reception=land_mobile(environment, metres, CAR_M_S)),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "reception.modulation": ILLUSTRATIVE,
-            "reception.snr_db": ILLUSTRATIVE,
-            "reception.detection_db": ILLUSTRATIVE,
-            "reception.fading.doppler_hz": "50 km/h at 1.54 GHz: speed / wavelength",
-            "reception.fading.k_db": f"{NS3} {environment}",
-            "reception.fading.spectrum": "Jakes, as in the Lutz model",
-            "reception.fading.paths": "one, as in the Lutz model",
-            "reception.shadowing.good_s": good,
-            "reception.shadowing.bad_s": bad,
-            "reception.shadowing.mean_db": f"{NS3} {environment}",
-            "reception.shadowing.deviation_db": f"{NS3} {environment}",
-            "reception.shadowing.correlation_s": "illustrative: 2 m at 13.9 m/s",
-        },
+        GEO
+        | reception_sources(
+            {"doppler_hz": "50 km/h at 1.54 GHz: speed / wavelength", "k_db": f"{NS3} {environment}"} | LUTZ_FADES,
+            shadowing={
+                "good_s": good,
+                "bad_s": bad,
+                "mean_db": f"{NS3} {environment}",
+                "deviation_db": f"{NS3} {environment}",
+                "correlation_s": "illustrative: 2 m at 13.9 m/s",
+            },
+        ),
     )
 
 
@@ -98,14 +93,7 @@ SATELLITE = (
         "satellite-geo",
         "geostationary satellite, fixed terminal in clear view, short fades",
         ChannelConfig(bit_rate_bps=1200, delay_s=0.25, jitter_s=0.02, loss_rate=0.03, mean_burst_s=0.5, ber=1e-4),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "loss_rate": ILLUSTRATIVE,
-            "mean_burst_s": ILLUSTRATIVE,
-            "ber": ILLUSTRATIVE,
-        },
+        GEO | dict.fromkeys(("loss_rate", "mean_burst_s", "ber"), ILLUSTRATIVE),
     ),
     Preset(
         "satellite-leo",
@@ -130,20 +118,9 @@ SATELLITE = (
             outage=OutageConfig(every_s=60.0, mean_s=3.0),
             reception=ReceptionConfig("qpsk", 11.0, detection_db=2.0, fading=FadingConfig(doppler_hz=0.5, k_db=8.0)),
         ),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "outage.every_s": ILLUSTRATIVE,
-            "outage.mean_s": ILLUSTRATIVE,
-            "reception.modulation": ILLUSTRATIVE,
-            "reception.snr_db": ILLUSTRATIVE,
-            "reception.detection_db": ILLUSTRATIVE,
-            "reception.fading.doppler_hz": ILLUSTRATIVE,
-            "reception.fading.k_db": "illustrative; Rician, as sea reflections are described",
-            "reception.fading.spectrum": ILLUSTRATIVE,
-            "reception.fading.paths": ILLUSTRATIVE,
-        },
+        GEO
+        | dict.fromkeys(("outage.every_s", "outage.mean_s"), ILLUSTRATIVE)
+        | reception_sources({"k_db": "illustrative; Rician, as sea reflections are described"}),
     ),
     _car(
         "satellite-suburban",
@@ -194,22 +171,10 @@ SATELLITE = (
                 shadowing=ShadowingConfig(good_s=21.0, bad_s=24.5, mean_db=-13.6, deviation_db=3.8, correlation_s=2.0),
             ),
         ),
-        {
-            "bit_rate_bps": ILLUSTRATIVE,
-            "delay_s": GEO_DELAY,
-            "jitter_s": ILLUSTRATIVE,
-            "reception.modulation": ILLUSTRATIVE,
-            "reception.snr_db": ILLUSTRATIVE,
-            "reception.detection_db": ILLUSTRATIVE,
-            "reception.fading.doppler_hz": LUTZ,
-            "reception.fading.k_db": LUTZ,
-            "reception.fading.spectrum": "Jakes, as in the Lutz model",
-            "reception.fading.paths": "one, as in the Lutz model",
-            "reception.shadowing.good_s": LUTZ,
-            "reception.shadowing.bad_s": LUTZ,
-            "reception.shadowing.mean_db": LUTZ,
-            "reception.shadowing.deviation_db": LUTZ,
-            "reception.shadowing.correlation_s": ILLUSTRATIVE,
-        },
+        GEO
+        | reception_sources(
+            {"doppler_hz": LUTZ, "k_db": LUTZ} | LUTZ_FADES,
+            shadowing=dict.fromkeys(("good_s", "bad_s", "mean_db", "deviation_db"), LUTZ) | {"correlation_s": ILLUSTRATIVE},
+        ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from channel.fading import FadingConfig
-from channel.named import ILLUSTRATIVE, Preset
+from channel.named import ILLUSTRATIVE, Preset, reception_sources
 from channel.reception import ReceptionConfig
 from channel.simulator import ChannelConfig
 
@@ -24,14 +24,15 @@ def _watterson(name: str, mood: str, spread_hz: float, condition: str) -> Preset
         {
             "bit_rate_bps": FREEDV,
             "delay_s": "FreeDV 700D modem frame, 160 ms",
-            "reception.modulation": ILLUSTRATIVE,
-            "reception.snr_db": ILLUSTRATIVE,
-            "reception.detection_db": ILLUSTRATIVE,
-            "reception.fading.doppler_hz": f"ITU-R F.1487, {condition}: frequency spread",
-            "reception.fading.k_db": "Watterson: no direct ray",
-            "reception.fading.spectrum": "Watterson",
-            "reception.fading.paths": "Watterson: two paths of equal power; that the modem adds both is illustrative",
-        },
+        }
+        | reception_sources(
+            {
+                "doppler_hz": f"ITU-R F.1487, {condition}: frequency spread",
+                "k_db": "Watterson: no direct ray",
+                "spectrum": "Watterson",
+                "paths": "Watterson: two paths of equal power; that the modem adds both is illustrative",
+            }
+        ),
     )
 
 

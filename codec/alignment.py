@@ -15,20 +15,31 @@ REACH_FRAMES = 5  # of 40 ms: how far from its own frames a label still owns bla
 Label = TypeVar("Label")
 
 
+def _costs(heard: Sequence[object], target: Sequence[object]) -> list[list[int]]:
+    """Levenshtein distances of all beginnings of two sequences, [heard + 1][target + 1]."""
+    cost = [list(range(len(target) + 1))]
+    for i, left in enumerate(heard, start=1):
+        above, row = cost[-1], [i]
+        for j, right in enumerate(target, start=1):
+            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (left != right)))
+        cost.append(row)
+    return cost
+
+
+def edit_distance(heard: Sequence[object], target: Sequence[object]) -> int:
+    """Levenshtein distance of two sequences."""
+    return _costs(heard, target)[-1][-1]
+
+
 def label_errors(heard: Sequence[Label], target: Sequence[Label]) -> list[int]:
     """Errors of the best alignment of two sequences, charged to the labels of `target`; their sum is the edit distance.
 
     A substituted or missing label costs 1. An inserted one is charged to the label before it, at the start to the first.
     An empty target has nobody to charge.
     """
-    rows, columns = len(heard) + 1, len(target) + 1
-    cost = [[i + j if i == 0 or j == 0 else 0 for j in range(columns)] for i in range(rows)]
-    for i in range(1, rows):
-        above, row, left = cost[i - 1], cost[i], heard[i - 1]
-        for j in range(1, columns):
-            row[j] = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (left != target[j - 1]))
+    cost = _costs(heard, target)
     errors = [0] * len(target)
-    i, j = rows - 1, columns - 1
+    i, j = len(heard), len(target)
     while target and (i or j):
         if i and j and cost[i][j] == cost[i - 1][j - 1] + (heard[i - 1] != target[j - 1]):
             errors[j - 1] += heard[i - 1] != target[j - 1]

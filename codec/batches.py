@@ -68,6 +68,11 @@ def with_noise(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarra
     return clean + noise * np.sqrt(ratio).astype(np.float32)
 
 
+def noise_stretch(recording: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """`samples` samples of a recording [N] from a random place; a short recording repeats."""
+    return np.resize(np.roll(recording, int(rng.integers(len(recording)))), samples)
+
+
 def room_response(rng: np.random.Generator, decay_s: float, direct_db: float) -> np.ndarray:
     """Impulse response [N] of a room: the direct sound, then noise that decays by 60 dB in `decay_s`.
 
@@ -144,7 +149,7 @@ class Batches:
             heard = in_room(heard, room_response(rng, rng.uniform(*config.room_decay_s), rng.uniform(*config.room_direct_db)))
         if self.noise is not None and rng.random() < config.noise_share:
             entry = self.noise.entries[rng.integers(len(self.noise.entries))]
-            noise = np.resize(np.roll(self.noise.audio(entry), int(rng.integers(entry.samples))), len(heard))
+            noise = noise_stretch(self.noise.audio(entry), len(heard), rng)
             heard = with_noise(heard, noise, rng.uniform(*config.noise_snr_db))
         return np.clip(heard, -1, 1)
 

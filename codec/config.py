@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream.errors import ClariError
+
 SAMPLE_RATE_HZ = 16_000
 HOP_SAMPLES = 160  # one mel frame: 100 Hz
 MEL_FRAMES_PER_CODE = 8  # one code frame: 12.5 Hz
@@ -21,7 +23,7 @@ CODE_LEVELS = 4
 BITS_PER_FRAME = 16
 
 
-class ConfigError(ValueError):
+class ConfigError(ClariError):
     """A configuration that cannot be used; the message names the key and the cure."""
 
 

@@ -24,9 +24,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from codec.manifest import ManifestError, Utterance, read_manifest, training_utterances
-from codec.phones import PhoneError, text_to_phones
-from codec.synthesis import SynthesisError, synthesize
+from codec.manifest import Utterance, read_manifest, training_utterances
+from codec.phones import text_to_phones
+from codec.synthesis import synthesize
+from stream.errors import ClariError, run_command
 
 SAMPLE_RATE_HZ = 16_000
 SAMPLES_FILE, INDEX_FILE = "samples.i16", "index.tsv"
@@ -34,7 +35,7 @@ INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcrip
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 
 
-class CorpusError(ValueError):
+class CorpusError(ClariError):
     """A packed corpus that cannot be used; the message names the cure."""
 
 
@@ -114,11 +115,17 @@ class PackedCorpus:
         return self.data[entry.start + start : entry.start + stop].astype(np.float32) / 32768
 
 
-def _prepare(utterance: Utterance) -> tuple[np.ndarray, float, str] | None:
+def _decoded(path: Path) -> np.ndarray | None:
     try:
-        audio = load_audio(utterance.path)
+        return load_audio(path)
     except soundfile.LibsndfileError as error:
         print(f"left out, cannot be decoded: {error}", file=sys.stderr, flush=True)
+        return None
+
+
+def _prepare(utterance: Utterance) -> tuple[np.ndarray, float, str] | None:
+    audio = _decoded(utterance.path)
+    if audio is None:
         return None
     phones = " ".join(text_to_phones(utterance.transcript)) if utterance.transcript else ""
     return (np.clip(audio, -1, 1) * 32767).astype(np.int16), active_level_db(audio), phones
@@ -155,9 +162,9 @@ def pack_noise(folder: Path, out: Path) -> int:
     entries, start = [], 0
     with (out / SAMPLES_FILE).open("wb") as file:
         for path in files:
-            audio = load_audio(path)
-            level_db = active_level_db(audio)
-            if level_db < -70:  # digital silence scales up to nothing but rounding noise
+            audio = _decoded(path)
+            level_db = -120.0 if audio is None else active_level_db(audio)
+            if audio is None or level_db < -70:  # digital silence scales up to nothing but rounding noise
                 continue
             samples = (np.clip(audio, -1, 1) * 32767).astype(np.int16)
             file.write(samples.tobytes())
@@ -188,18 +195,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    try:
+
+    def command() -> int:
         if args.command == "synthesize":
             made = len(synthesize(args.sentences, args.out, args.hours, args.seed, args.workers))
         elif args.command == "pack":
             made = pack(args.manifests, args.out, args.workers)
         else:
             made = pack_noise(args.folder, args.out)
-    except (ManifestError, CorpusError, SynthesisError, PhoneError, soundfile.LibsndfileError) as error:
-        print(f"codec.corpus: {error}", file=sys.stderr)
-        return 1
-    print(f"{made} recordings in {args.out}")
-    return 0
+        print(f"{made} recordings in {args.out}")
+        return 0
+
+    return run_command("codec.corpus", command)
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from codec.cases import describe_cases
 from codec.chart import draw_chart
 from codec.config import SAMPLE_RATE_HZ
 from codec.evaluation import Evaluation, evaluate
-from codec.figures import processes
 from codec.judge import CachedJudge, default_cache, open_judge
 from codec.lineup import SYSTEM_NAMES, build_systems, is_clari
-from codec.manifest import ManifestError, Utterance, read_manifest
+from codec.manifest import read_manifest
 from codec.metrics import pesq_is_missing
+from codec.processes import measuring
 from codec.report import Setting, report, write_health
 from codec.scores import by_system, write_scores
 from codec.summary import compare, summarize, write_comparisons, write_rows
@@ -93,14 +93,6 @@ def _say(text: str) -> None:
     print(f"clari-eval: {text}", file=sys.stderr, flush=True)
 
 
-def _read(manifest: Path) -> list[Utterance]:
-    try:
-        return read_manifest(manifest)
-    except (ManifestError, UnicodeDecodeError) as error:
-        text = str(error) if isinstance(error, ManifestError) else f"{manifest}: not a text file; give a tab separated manifest"
-        raise FileError(text) from None
-
-
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     try:
@@ -143,7 +135,7 @@ def _run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # sums in one order: the same digits on any number of cores
     if args.save_audio and args.out is None:
         raise UsageError("--save-audio needs a folder; add --out DIR")
-    utterances = select_utterances(_read(args.manifest), args.corpus, args.utterances, args.seed)
+    utterances = select_utterances(read_manifest(args.manifest), args.corpus, args.utterances, args.seed)
     noises = None if args.noise is None else Noises(args.noise)
     systems, skipped = build_systems(args.systems, args.model or ["base"], args.vocoder, noisy=noises is not None)
     for name, reason in skipped.items():
@@ -162,7 +154,7 @@ def _run(args: argparse.Namespace) -> int:
             folder.mkdir(exist_ok=True)
             soundfile.write(folder / f"{index:04d}-{utterances[index].path.stem}.wav", samples, SAMPLE_RATE_HZ)
 
-    with processes(min(args.workers, len(trials))) as run:
+    with measuring(min(args.workers, len(trials))) as run:
         found = evaluate(trials, systems, judge, _say, run, keep if args.save_audio else None)
     _conclude(args, judge.name, trials, found)
     return 0

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.config import SAMPLE_RATE_HZ
-from codec.figures import Figures, Pair, Profile, Run, measure, profile
+from codec.figures import Figures, Pair, Profile, measure, profile
 from codec.health import CodeHealth, code_health
 from codec.judge import Judge, to_int16
 from codec.lineup import ORIGINAL
 from codec.metrics import text_errors
+from codec.processes import Run
 from codec.scores import Score
 from codec.systems import Decoded, System
 from codec.text import normalize

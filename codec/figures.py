@@ -1,25 +1,14 @@
-"""Everything that is measured on one decoded utterance without listening to its words, in several processes at once."""
+"""Everything that is measured on one decoded utterance without listening to its words."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from codec.metrics import intelligibility, mel_distance, perceptual_quality, spectral_distance_db
 from codec.pitch import pitch_correlation, track_pitch, voicing_error
 from codec.voice import voiceprint
-from stream.errors import ClariError
-
-Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""Like `map`: results in the order of the items, whichever process made them."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +62,3 @@ def measure(pair: Pair) -> Figures:
         voicing_error=voicing_error(pair.profile.pitch_hz, heard.pitch_hz),
         voiceprint=heard.voiceprint,
     )
-
-
-def _start_process() -> None:
-    import torch
-
-    torch.set_num_threads(1)  # the processes are what runs in parallel, and one thread adds in one order
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the command, which ends its pool
-
-
-@contextmanager
-def processes(count: int) -> Iterator[Run]:
-    """A `map` over `count` processes, or in this one.
-
-    Raises:
-        ClariError: a process died.
-    """
-    if count == 1:
-        yield map
-        return
-    # Spawned, not forked: a fork would copy the threads' locks of torch and onnxruntime.
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_start_process) as pool:
-        try:
-            yield pool.map
-        except BrokenProcessPool:
-            raise ClariError("a process that measures died, likely out of memory; use --workers 1") from None
-        finally:
-            pool.shutdown(cancel_futures=True)

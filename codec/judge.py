@@ -10,12 +10,8 @@ process heard them; so it is kept in a folder, under the hash of both.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from codec.config import SAMPLE_RATE_HZ
+from codec.processes import processes
 from stream.errors import ClariError, FileError, UsageError
 
 
@@ -45,11 +42,10 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
 _decoder: Any = None  # one per process of the pool
 
 
-def _start_process() -> None:
+def _load() -> None:
     global _decoder
     from pocketsphinx import Decoder
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the command, which ends its pool
     _decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
 
 
@@ -88,13 +84,8 @@ class PocketsphinxJudge:
         """
         if not audios:
             return
-        # Spawned, not forked: a fork would copy the threads' locks of torch and onnxruntime.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self.workers, len(audios)), context, initializer=_start_process) as pool:
-            try:
-                yield from pool.map(_recognize, audios)
-            except BrokenProcessPool:
-                raise ClariError("a recogniser process died, likely out of memory; use --workers 1") from None
+        with processes(min(self.workers, len(audios)), _load) as run:
+            yield from run(_recognize, audios)
 
 
 def open_judge(name: str, workers: int) -> Judge:

@@ -11,12 +11,15 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+
+from stream.errors import FileError
 
 COLUMNS = ("path", "seconds", "speaker", "split", "transcript", "licence", "corpus")
 SPLITS = ("train", "heldout")
 
 
-class ManifestError(ValueError):
+class ManifestError(FileError):
     """A manifest that cannot be used; the message names file, line and cure."""
 
 
@@ -38,38 +41,45 @@ def read_manifest(path: Path) -> list[Utterance]:
     """Read every utterance of a manifest.
 
     Raises:
-        ManifestError: the file is missing, lacks a column or holds a malformed line.
+        ManifestError: the file is missing, is no text, lacks a column or holds a malformed line.
     """
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest; give a tab separated file with the columns {' '.join(COLUMNS)}")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return _read_rows(path, file)
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}: not a text file; give a tab separated manifest") from None
+
+
+def _read_rows(path: Path, file: TextIO) -> list[Utterance]:
     utterances = []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = set(COLUMNS) - set(rows.fieldnames or ())
-        if missing:
-            raise ManifestError(f"{path}: column {', '.join(sorted(missing))} missing; the first line must name it")
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
-            if any(row[column] is None for column in COLUMNS):
-                raise ManifestError(f"{where}: too few fields; separate {len(COLUMNS)} fields by tabs")
-            try:
-                seconds = float(row["seconds"])
-            except ValueError:
-                raise ManifestError(f"{where}: seconds is {row['seconds']!r}; write a number") from None
-            if row["split"] not in SPLITS:
-                raise ManifestError(f"{where}: split is {row['split']!r}; write one of {', '.join(SPLITS)}")
-            utterances.append(
-                Utterance(
-                    path=path.parent / row["path"],
-                    seconds=seconds,
-                    speaker=row["speaker"],
-                    split=row["split"],
-                    transcript=row["transcript"],
-                    licence=row["licence"],
-                    corpus=row["corpus"],
-                    alignment=row.get("alignment") or "",
-                )
+    rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    missing = set(COLUMNS) - set(rows.fieldnames or ())
+    if missing:
+        raise ManifestError(f"{path}: column {', '.join(sorted(missing))} missing; the first line must name it")
+    for row in rows:
+        where = f"{path}:{rows.line_num}"
+        if any(row[column] is None for column in COLUMNS):
+            raise ManifestError(f"{where}: too few fields; separate {len(COLUMNS)} fields by tabs")
+        try:
+            seconds = float(row["seconds"])
+        except ValueError:
+            raise ManifestError(f"{where}: seconds is {row['seconds']!r}; write a number") from None
+        if row["split"] not in SPLITS:
+            raise ManifestError(f"{where}: split is {row['split']!r}; write one of {', '.join(SPLITS)}")
+        utterances.append(
+            Utterance(
+                path=path.parent / row["path"],
+                seconds=seconds,
+                speaker=row["speaker"],
+                split=row["split"],
+                transcript=row["transcript"],
+                licence=row["licence"],
+                corpus=row["corpus"],
+                alignment=row.get("alignment") or "",
             )
+        )
     return utterances
 
 

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from codec.alignment import forced_path
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ConfigError, ModelConfig
-from codec.corpus import CorpusError, Entry, PackedCorpus, write_index
+from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ModelConfig
+from codec.corpus import Entry, PackedCorpus, write_index
 from codec.frontend import LogMel
 from codec.phones import PHONE_INDEX
 from codec.recognizer import REDUCTION, Recognizer
-from codec.run import RunError
 from codec.weights import load_recognizer
+from stream.errors import run_command
 
 FRAME_S = HOP_SAMPLES * REDUCTION / SAMPLE_RATE_HZ
 SILENCE = "pau"
@@ -72,13 +72,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
+
+    def command() -> int:
         mels = ModelConfig().mels
         print(f"{align_corpus(args.corpus, load_recognizer(args.recognizer, mels), mels)} recordings aligned")
-    except (ConfigError, CorpusError, RunError, OSError) as error:
-        print(f"codec.phone_times: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 0
+
+    return run_command("codec.phone_times", command)
 
 
 if __name__ == "__main__":

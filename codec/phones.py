@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import subprocess
 
+from stream.errors import ClariError
+
 # CMU phone set without stress; flite's reduced vowel `ax` is folded into `ah`.
 PHONES = tuple("aa ae ah ao aw ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh".split())  # noqa: SIM905
 FOLDED = {"ax": "ah", "axr": "er", "el": "l", "em": "m", "en": "n", "nx": "n", "dx": "t", "hv": "hh"}
@@ -17,7 +19,7 @@ PHONE_INDEX = {phone: index for index, phone in enumerate(PHONES, start=1)}
 CLASSES = len(PHONES) + 1
 
 
-class PhoneError(RuntimeError):
+class PhoneError(ClariError):
     """Text that cannot be turned into phones; the message names the cure."""
 
 

@@ -22,12 +22,11 @@ import torch
 from torch import Tensor
 
 from codec import policy
-from codec.config import Config, ConfigError, load_config
-from codec.corpus import CorpusError
+from codec.config import Config, load_config
 from codec.report import markdown_table
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
-from codec.run import RunError
+from stream.errors import run_command
 
 HEAD = ("reward", "credit", "mean", "deviation in a group", "equal groups", "gradient norm", "agreement")
 DRAWS = 2
@@ -97,13 +96,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
+
+    def command() -> int:
         rows, line = probe(load_config(args.config, args.overrides), max(1, args.batches))
-    except (ConfigError, CorpusError, RunError) as error:
-        print(f"codec.probe: {error}", file=sys.stderr)
-        return 1
-    print(f"{line}\n\n{markdown_table(HEAD, rows)}")
-    return 0
+        print(f"{line}\n\n{markdown_table(HEAD, rows)}")
+        return 0
+
+    return run_command("codec.probe", command)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ a published result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codec.alignment import edit_distance
 from codec.config import RecognizerConfig
 from codec.phones import CLASSES
 from codec.text import LETTER_CLASSES
@@ -129,16 +129,6 @@ def ctc_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int
     """Edit distance of the greedy CTC path to the targets, and the number of target labels."""
     heard = greedy(log_probabilities, frames)
     return sum(edit_distance(path, target) for path, target in zip(heard, targets, strict=True)), sum(map(len, targets))
-
-
-def edit_distance(heard: Sequence[object], target: Sequence[object]) -> int:
-    """Levenshtein distance of two sequences."""
-    row = list(range(len(target) + 1))
-    for i, left in enumerate(heard, start=1):
-        diagonal, row[0] = row[0], i
-        for j, right in enumerate(target, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-    return row[-1]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ QUALITY: Columns = (
     ("voicing error %", "voicing_error_percent", 1, False),
     ("speaker similarity", "speaker_similarity", 3, True),
 )
-COMPARED: Columns = (("WER", "wer_percent", 1, True), ("CER", "cer_percent", 1, True), ("STOI", "stoi", 3, True))
+COMPARED: tuple[Columns, ...] = (
+    (("WER", "wer_percent", 1, True), ("CER", "cer_percent", 1, True), ("STOI", "stoi", 3, True)),
+    (("ESTOI", "estoi", 3, True), ("PESQ wb", "pesq", 2, True), ("mel distance", "mel_distance", 3, True)),
+)
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,12 @@ def _similarity_note(setting: Setting) -> str:
     )
 
 
-def _comparison_table(comparisons: Sequence[Comparison]) -> str:
-    head = ["clari minus other", *(text for title, _, _, _ in COMPARED for text in (f"{title} [95 % CI]", f"p {title}"))]
+def _comparison_table(comparisons: Sequence[Comparison], columns: Columns) -> str:
+    head = ["clari minus other", *(text for title, _, _, _ in columns for text in (f"{title} [95 % CI]", f"p {title}"))]
     lines = []
     for each in comparisons:
         cells = [f"{each.system} - {each.other}"]
-        for _, name, digits, shown in COMPARED:
+        for _, name, digits, shown in columns:
             difference, p_value = each.differences[name]
             cells += [cell(difference, digits, shown), f"{p_value:.4f}" if math.isfinite(p_value) else "-"]
         lines.append(cells)
@@ -141,8 +144,8 @@ def report(setting: Setting, rows: Sequence[Row], comparisons: Sequence[Comparis
         _similarity_note(setting),
     ]
     if comparisons:
-        parts.append("Differences in points (WER, CER) and units (STOI); two-sided p-values of the paired bootstrap.")
-        parts.append(_comparison_table(comparisons))
+        parts.append("Differences in points (WER, CER) and units; two-sided p-values of the paired bootstrap.")
+        parts += [_comparison_table(comparisons, columns) for columns in COMPARED]
     parts += [_health(name, health) for name, health in healths.items()]
     return "\n\n".join(parts) + "\n"
 

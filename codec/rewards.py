@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codec.alignment import label_errors, spread
+from codec.alignment import edit_distance, label_errors, spread
 from codec.batches import RECOGNIZER_FRAME_SAMPLES
 from codec.frontend import LOG_DEVIATION
 from codec.heard import Aligned, Decoded, Reference
 from codec.metrics import intelligibility
-from codec.recognizer import REDUCTION, edit_distance
+from codec.recognizer import REDUCTION
 from codec.tasks.recognizer import ctc_per_label
 
 Score = Callable[[Decoded, Reference], Tensor]

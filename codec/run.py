@@ -24,9 +24,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from codec.config import Config, config_from_dict
+from stream.errors import ClariError
 
 
-class RunError(ValueError):
+class RunError(ClariError):
     """A run folder that cannot be used; the message names the cure."""
 
 

@@ -37,7 +37,6 @@ MEASURES = (
     Measure("voicing_error_percent", lambda score: score.voicing_error, None, 100),
     Measure("speaker_similarity", lambda score: score.speaker_similarity),
 )
-COMPARED = tuple(measure for measure in MEASURES if measure.name in ("wer_percent", "cer_percent", "stoi"))
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def compare(scores: Sequence[Score], seed: int) -> list[Comparison]:
             if other == name or any((each.system, each.other) == (other, name) for each in comparisons):
                 continue
             differences = {}
-            for measure in COMPARED:
+            for measure in MEASURES:
                 parts, other_parts = ([measure.part(score) for score in systems[each]] for each in (name, other))
                 wholes = [measure.whole(score) if measure.whole else 1.0 for score in systems[name]]
                 difference, p_value = paired_difference(parts, other_parts, wholes, seed)

@@ -18,6 +18,7 @@ import soundfile
 import soxr
 
 from codec.manifest import Utterance, read_manifest, write_manifest
+from stream.errors import ClariError
 
 SAMPLE_RATE_HZ = 16_000
 DEBIAN_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng"}
@@ -32,7 +33,7 @@ ESPEAK_VARIANTS = tuple(
 LICENCE = "synthetic"
 
 
-class SynthesisError(RuntimeError):
+class SynthesisError(ClariError):
     """Speech that cannot be made; the message names the cure."""
 
 

@@ -26,10 +26,10 @@ from torch import Tensor, distributed, nn
 
 from codec.batches import prefetch
 from codec.config import Config, ConfigError, TrainConfig, load_config
-from codec.corpus import CorpusError
-from codec.run import Run, RunError
+from codec.run import Run
 from codec.tasks import TASKS, Metrics, Task, Tasks
 from codec.team import ALONE, Team, join
+from stream.errors import run_command
 
 CPU = torch.device("cpu")
 
@@ -172,7 +172,8 @@ def main(
 ) -> int:
     """The command line of every kind of training; `tasks` are those that this one knows."""
     args = build_parser(name, description).parse_args(argv)
-    try:
+
+    def command() -> int:
         config = load_config(args.config, args.overrides)
         if config.train.task not in tasks:
             raise ConfigError(f"train.task is {config.train.task!r}; write one of {', '.join(tasks)}")
@@ -183,13 +184,13 @@ def main(
         if team.leads:
             run.begin(config)
         train(config, run, team, device, tasks)
-    except (ConfigError, CorpusError, RunError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return 0
+
+    try:
+        return run_command(name, command)
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
-    return 0
 
 
 if __name__ == "__main__":

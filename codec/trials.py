@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.batches import with_noise
+from codec.batches import noise_stretch, with_noise
 from codec.corpus import AUDIO_SUFFIXES, INDEX_FILE, CorpusError, PackedCorpus, load_audio
 from codec.manifest import Utterance
 from codec.text import normalize
@@ -95,10 +95,9 @@ class Noises:
             raise FileError(f"{folder}: no recordings that can be heard; give --noise a folder of recordings")
 
     def draw(self, samples: int, rng: np.random.Generator) -> np.ndarray:
-        """A stretch [samples] of a random recording from a random place; a short recording repeats."""
+        """A stretch [samples] of a random recording, one that can be heard if there is any."""
         for _ in range(ATTEMPTS):
-            recording = self.recordings[rng.integers(len(self.recordings))]
-            stretch = np.resize(np.roll(recording, -int(rng.integers(len(recording)))), samples)
+            stretch = noise_stretch(self.recordings[rng.integers(len(self.recordings))], samples, rng)
             if np.mean(stretch**2) > SILENT_POWER:
                 break
         return stretch

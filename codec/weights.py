@@ -24,6 +24,7 @@ from codec.config import Config, ConfigError, config_from_dict
 from codec.model import Codec
 from codec.recognizer import Recognizer
 from codec.run import Run, RunError
+from stream.errors import UsageError, run_command
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -101,19 +102,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--recognizer", type=Path, help="run of the recogniser")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     args = parser.parse_args(argv)
-    try:
+
+    def command() -> int:
         if args.recognizer and not (args.codec or args.vocoder):
             save_weights(args.out, *read_weights(args.recognizer))
         elif args.codec and args.vocoder and not args.recognizer:
             codec, config, training = assemble(args.codec, args.vocoder)
             save_weights(args.out, codec.state_dict(), config, training)
         else:
-            raise RunError("give --codec and --vocoder, or --recognizer")
-    except (RunError, ConfigError, OSError) as error:
-        print(f"codec.weights: {error}", file=sys.stderr)
-        return 1
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
-    return 0
+            raise UsageError("give --codec and --vocoder, or --recognizer")
+        print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
+        return 0
+
+    return run_command("codec.weights", command)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from codec.model import Codec
-from codec.run import RunError
 from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import halve_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
-from stream.errors import ClariError, FileError, run_command
+from stream.errors import FileError, run_command
 from stream.options import command_parser
 
 DESCRIPTION = """Turn a trained codec into encoder.onnx and decoder.onnx, if they compute what it computes.
@@ -107,8 +106,6 @@ def main(argv: list[str] | None = None) -> int:
         try:
             codec, _, training = assemble(args.codec, args.vocoder)
             parity = export(codec, args.name, training, args.out)
-        except (RunError, ParityError) as error:
-            raise ClariError(str(error)) from None
         except OSError as error:
             raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
         parameters = sum(parameter.numel() for parameter in codec.parameters())

@@ -11,6 +11,7 @@ import torch
 
 from codec.config import CODE_DIMENSIONS, CODE_LEVELS, SAMPLES_PER_FRAME
 from export.graphs import DecoderStep, EncoderStep
+from stream.errors import ClariError
 
 FRAMES = 200
 LARGEST_PCM_DIFFERENCE = 1e-3
@@ -18,7 +19,7 @@ LARGEST_STATE_DIFFERENCE = 1e-2  # hidden layers are larger than samples
 SMALLEST_EQUAL_SHARE = 0.995  # a position on the edge of a cell may round either way
 
 
-class ParityError(RuntimeError):
+class ParityError(ClariError):
     """A graph that computes something else than the network."""
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from stream.engine import Decoder, Encoder, load_decoder, load_encoder
 
 SAMPLE_RATE_HZ = 16_000
+
+settings.register_profile("clari", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("clari")
 
 
 def speech_like(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codec.alignment import forced_path, label_errors, owners, spread
-from codec.recognizer import edit_distance
+from codec.alignment import edit_distance, forced_path, label_errors, owners, spread
 
 WORDS = st.lists(st.integers(1, 3), max_size=8)
 

@@ -14,6 +14,7 @@ import soundfile
 from codec import entry as codec_entry
 from codec import evaluate
 from codec.lineup import clari_rows
+from codec.summary import MEASURES
 from codec.systems import Decoded, System, Unchanged
 from export import entry as export_entry
 from stream import launch
@@ -99,7 +100,7 @@ def test_tables(options: list[str], fakes: None, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     assert "vocoder left out: no weights" in printed.err
     assert "3 utterances, 2 speakers, 0.1 minutes; judge fake 1; seed 1" in printed.out.splitlines()[0]
-    intelligibility, quality, comparisons, codes = tables(printed.out)
+    intelligibility, quality, comparisons, more_comparisons, codes = tables(printed.out)
     assert [row[:7] for row in intelligibility[1:]] == [
         ["original", "768000", "256000", "0.0 [0.0, 0.0]", "0.0 [0.0, 0.0]", "0.0", "0.0"],
         ["clari", "600", "200", "50.0 [50.0, 50.0]", "54.5 [54.5, 54.5]", "50.0", "54.5"],
@@ -110,6 +111,9 @@ def test_tables(options: list[str], fakes: None, capsys: pytest.CaptureFixture[s
     assert quality[3][5] == "6.02"
     assert [row[0] for row in comparisons[1:]] == ["clari - original", "clari - codec2-700c"]
     assert comparisons[2][1:5] == ["50.0 [50.0, 50.0]", "0.0002", "54.5 [54.5, 54.5]", "0.0002"]
+    assert [row[0] for row in more_comparisons] == [row[0] for row in comparisons]
+    assert more_comparisons[0][5:] == ["mel distance [95 % CI]", "p mel distance"]
+    assert float(more_comparisons[1][5].split()[0]) > 0 and more_comparisons[1][6] == "0.0002"
     assert codes[1] == ["0", "25.0", "25.0", "25.0", "25.0", "2.00"]
     assert "Codes of clari over 36 frames: marginal entropy 16.00 of 16 bits" in printed.out
     assert evaluate.main(options) == 0
@@ -129,10 +133,14 @@ def test_files(options: list[str], fakes: None, tmp_path: Path, capsys: pytest.C
         ("codec2-700c", "2100", "700.000000"),
     ]
     assert (rows[1]["wer_percent"], rows[1]["wer_percent_low"], rows[1]["wer_percent_high"]) == ("50.000000",) * 3
-    assert [(row["other"], row["measure"], row["p_value"]) for row in read(out / "comparisons.csv")[-3:-1]] == [
+    compared = read(out / "comparisons.csv")
+    assert [(row["other"], row["measure"], row["p_value"]) for row in compared if row["measure"] in ("wer_percent", "cer_percent")][
+        -2:
+    ] == [
         ("codec2-700c", "wer_percent", "0.000200"),
         ("codec2-700c", "cer_percent", "0.000200"),
     ]
+    assert {row["measure"] for row in compared} == {measure.name for measure in MEASURES}
     assert [
         (line["system"], line["hypothesis"], line["errors"], line["letter_errors"]) for line in read(out / "utterances.csv")[::3]
     ] == [
@@ -150,7 +158,7 @@ def test_several_models_are_compared_with_each_other_once(
     options: list[str], fakes: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate.main([*options, "--model", "base", "--model", "runs/rl"]) == 0
-    table, _, comparisons, *codes = tables(capsys.readouterr().out)
+    table, _, comparisons, _, *codes = tables(capsys.readouterr().out)
     assert [row[0] for row in table[1:]] == ["original", "clari-base", "clari-rl", "codec2-700c"]
     assert [row[0] for row in comparisons[1:]] == [
         "clari-base - original",

@@ -10,16 +10,9 @@ import torch
 
 from codec import policy
 from codec.config import Config, DataConfig, RLConfig
-from codec.corpus import CorpusError, pack
+from codec.corpus import CorpusError
 from codec.rollouts import Utterances, advantages, equal_groups, policy_loss, speech_frames, to_code_frames
 from codec.team import Team
-
-
-@pytest.fixture(scope="module")
-def corpus(corpus_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rollouts") / "speech"
-    pack([corpus_manifest], folder, workers=1)
-    return folder
 
 
 def test_advantages_by_hand() -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from codec.figures import Figures, Pair, Profile, measure, processes, profile
+from codec.figures import Figures, Pair, Profile, measure, profile
+from codec.processes import measuring
 from codec.voice import Voices
 from tests.codec.test_pitch import voice
 from tests.conftest import speech_like
@@ -82,8 +83,8 @@ def test_processes_give_the_same_digits_in_the_same_order() -> None:
     def digits(each: Figures | Profile) -> list[float]:
         return np.concatenate([np.ravel(value) for value in vars(each).values()]).tolist()
 
-    with processes(1) as run:
+    with measuring(1) as run:
         here = [digits(each) for each in run(measure, pairs())]
-    with processes(2) as run:
+    with measuring(2) as run:
         there = [digits(each) for each in run(measure, pairs())]
     np.testing.assert_allclose(there, here, rtol=1e-6)

@@ -19,7 +19,7 @@ from export.onnx_file import halve_weights
 from export.parity import LARGEST_PCM_DIFFERENCE, Parity, ParityError, compare
 from stream.engine import load_decoder, load_encoder
 from tests.codec.test_layers import SMALL
-from tests.codec.test_train import arguments
+from tests.codec.tiny import arguments
 from tests.conftest import speech_like
 
 

@@ -1,0 +1,44 @@
+"""Configurations: wrong ones name the key, published ones describe one codec."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codec.config import Config, ConfigError, ModelConfig, load_config
+from tests.codec.tiny import CONFIGS
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.stepps=3", "unknown key 'stepps'"),
+        ("trane.steps=3", r"unknown section \[trane\]"),
+        ("train.steps=1.5", "must be a int"),
+        ("model.encoder_widths=3", "must be a list"),
+        ("train.task=vocoder", "strings need quotes"),
+    ],
+)
+def test_wrong_configurations_name_the_key(override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_config(CONFIGS / "vocoder.toml", [override])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_published_configurations_load(path: Path) -> None:
+    config = load_config(path)
+    if path.stem.startswith("gpu-"):
+        large = load_config(path.with_name("gpu-codec.toml"))
+        assert config.train.task == "recognizer" or config.model == large.model
+        assert config.recognizer == large.recognizer or config.train.task == "vocoder"
+    else:
+        assert config.model == ModelConfig()  # every shipped part fits the same codec
+    assert config.train.task in ("recognizer", "codec", "vocoder", "rl")
+
+
+def test_defaults_describe_one_codec() -> None:
+    config = Config()
+    assert config.model.encoder_widths[::-1] == config.model.decoder_widths
+    assert os.fspath(config.data.noise)
