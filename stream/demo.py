@@ -18,7 +18,7 @@ from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.options import SPEED, add_protection, command_parser, number, protection_of
-from stream.packet import PROFILES, find_profile
+from stream.profile import PROFILES, find_profile
 
 CLIP = Path(__file__).parent / "clips" / "pirates.flac"
 LONGEST_S = 600.0

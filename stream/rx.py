@@ -26,9 +26,10 @@ from stream.options import (
     protection_of,
     write_json,
 )
-from stream.packet import PROFILES, Framing, find_profile
+from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S
+from stream.profile import PROFILES, find_profile
 from stream.receiver import Receiver, receive
 from stream.seal import TAG_BYTES, Opener
 from stream.trace import Trace

@@ -23,7 +23,9 @@ from codec.rl import PolicyTask
 from codec.run import Run
 from export.command import main as export_command
 from stream import engine
-from stream.packet import Framing, Voice, find_profile
+from stream.content import Voice
+from stream.packet import Framing
+from stream.profile import find_profile
 from tests.codec.test_train import ROOT, TINY, arguments, metrics, weights
 from tests.conftest import speech_like
 
