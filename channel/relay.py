@@ -35,6 +35,7 @@ from channel.trace import Trace, read_trace
 from channel.transit import Transit
 from stream.clock import Clock
 from stream.errors import FileError, UsageError, run_command
+from stream.keys import read_key
 from stream.link import LARGEST_PACKET_BYTES, PacketFile, PacketSink, ZmqLink, open_packets
 from stream.options import SPEED, check_writable, command_parser, number, write_json
 
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     sockets.add_argument("--connect", metavar="ENDPOINT", help=f"where clari-rx is bound (default: {CONNECT})")
     sockets.add_argument("--return-bind", metavar="ENDPOINT", help="of the other direction, which shares the link")
     sockets.add_argument("--return-connect", metavar="ENDPOINT", help="of the other direction")
+    sockets.add_argument("--curve", metavar="FILE", help="encrypt every hop with this key of clari-keygen; at all ends")
     sockets.add_argument("--speed", type=SPEED, default=1.0, help="clock factor; give all processes the same")
     sockets.add_argument(
         "--idle-exit-s", type=number(0, 1e9), default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
@@ -132,6 +134,8 @@ def check_usage(args: argparse.Namespace) -> None:
         return
     if any(option is None for option in pipe):
         raise UsageError("a pipe needs all of --in, --out, --packet-bytes and --packet-s")
+    if args.curve:
+        raise UsageError("--curve secures ZeroMQ endpoints, not a pipe; seal the packets with clari-tx --key-file")
     if args.bind or args.connect or args.return_bind:
         raise UsageError("--bind and --connect are for sockets, --in and --out for a pipe; give one pair")
     if not 1 <= args.packet_bytes <= LARGEST_PACKET_BYTES:
@@ -175,16 +179,17 @@ def run_channel(args: argparse.Namespace) -> int:
     check_usage(args)
     config = channel_config(args)
     there, back = two_way(config, args.seed, recorded(args))
+    key = read_key(args.curve) if args.curve else None
     with ExitStack() as stack:
-        source = stack.enter_context(_open_source(args))
+        source = stack.enter_context(_open_source(args, key))
         sink = stack.enter_context(
-            closing(PacketFile(args.sink, args.force) if args.sink else ZmqLink.sender(args.connect or CONNECT))
+            closing(PacketFile(args.sink, args.force) if args.sink else ZmqLink.sender(args.connect or CONNECT, curve_key=key))
         )
         lanes: list[Lane] = [(there, Transit(there, sink.send), sink)]
         sources = [source]
         if args.return_bind:
-            sources.append(stack.enter_context(ZmqLink.receiver(args.return_bind)))
-            answer = stack.enter_context(ZmqLink.sender(args.return_connect))
+            sources.append(stack.enter_context(ZmqLink.receiver(args.return_bind, curve_key=key)))
+            answer = stack.enter_context(ZmqLink.sender(args.return_connect, curve_key=key))
             lanes.append((back, Transit(back, answer.send), answer))
         try:
             if isinstance(source, ZmqLink):
@@ -215,11 +220,11 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(NAME, command)
 
 
-def _open_source(args: argparse.Namespace) -> AbstractContextManager[ZmqLink | BinaryIO]:
+def _open_source(args: argparse.Namespace, key: bytes | None) -> AbstractContextManager[ZmqLink | BinaryIO]:
     if args.source:
         packets = open_packets(args.source)
         return nullcontext(packets) if args.source == "-" else packets  # stdin is not ours to close
-    return ZmqLink.receiver(args.bind or BIND)
+    return ZmqLink.receiver(args.bind or BIND, curve_key=key)
 
 
 @contextmanager

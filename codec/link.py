@@ -12,7 +12,7 @@ import numpy as np
 
 from codec.config import CODE_DIMENSIONS, ConfigError
 from stream.errors import UsageError
-from stream.packet import find_profile
+from stream.profile import find_profile
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.options import SPEED, add_protection, command_parser, number, protection_of
-from stream.packet import PROFILES, find_profile
+from stream.profile import PROFILES, find_profile
 
 CLIP = Path(__file__).parent / "clips" / "pirates.flac"
 LONGEST_S = 600.0
-IDLE_S = 6.0  # of the clock: longer than any burst of loss in the presets
+IDLE_S = 6.0  # of the clock, without a packet from the sender: several packets' time, since it sends silence too
 GRACE_S = 5.0  # of the wall, for a process to end
 MISSING_UI = "needs matplotlib and pystoi; install them: pip install 'clari[ui]'"
 
@@ -78,8 +78,7 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
     # STOI compares sample by sample: every frame is sent, and heard at its place.
     commands = {
         "rx": ["stream.rx", "--bind", ground, "--out", str(folder / "received.wav"), f"--delay-ms={args.delay_ms}",
-               "--max-delay-ms=0",
-               f"--idle-exit-s={IDLE_S}", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
+               "--max-delay-ms=0", f"--model={args.model}", f"--stats={files['rx']}", "--quiet", *protection],
         "channel": ["channel.relay", "--bind", air, "--connect", ground, f"--preset={args.preset}", f"--seed={args.seed}",
                     f"--idle-exit-s={IDLE_S}", f"--report={files['channel']}", *overrides],
         "tx": ["stream.tx", "--in", args.input, "--connect", air, f"--profile={args.profile}", f"--model={args.model}",
@@ -92,16 +91,16 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
             for name, command in commands.items():
                 with logs[name].open("wb") as log:
                     running[name] = subprocess.Popen([sys.executable, "-m", *command, f"--speed={speed}"], stderr=log)
-            # The sender ends first, then the channel, then the receiver. Whoever fails ends the others, which would
-            # wait for packets for ever.
+            # The sender ends first, then the channel, which hands over all that is under way. Whoever fails ends the others,
+            # which would wait for packets for ever.
             for name in ("tx", "channel"):
                 while running[name].poll() is None:
                     check_children(running, logs)
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         running[name].wait(timeout=0.2)
-            # A receiver that never heard anything has no idle time to count.
+            # The receiver cannot know whether silence is an outage of the link or the end: it is told, with time to play.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running["rx"].wait(timeout=2 * IDLE_S / speed + GRACE_S)
+                running["rx"].wait(timeout=IDLE_S / speed)
             running["rx"].terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running["rx"].wait(timeout=GRACE_S)

@@ -119,6 +119,7 @@ class Speaker:
         index, info = find_device("output", device)
         self.name = info["name"]
         rate_hz = float(info["default_samplerate"])
+        self._rate_hz = rate_hz
         self._resample = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(SAMPLE_RATE_HZ, rate_hz, 1, dtype="float32")
         self._blocks: queue.Queue[Pcm] = queue.Queue(SPEAKER_BLOCKS)
         self._rest = np.zeros(0, np.float32)
@@ -147,6 +148,11 @@ class Speaker:
         # Silence between talk spurts is no underrun; running dry right after speech was played is.
         self.underruns += filled < frames and self._speaking
         self._speaking = filled == frames
+
+    @property
+    def queued_s(self) -> float:
+        """Seconds of sound that the device has not taken yet."""
+        return (len(self._rest) + sum(len(block) for block in [*self._blocks.queue])) / self._rate_hz
 
     def write(self, pcm: Pcm) -> None:
         block = pcm if self._resample is None else self._resample.resample_chunk(pcm)

@@ -15,6 +15,19 @@ JITTER_SHARE = 0.95  # of the packets that should arrive before their time
 MARGIN_S = 0.02
 LATER_S, EARLIER_S = 1.0, 0.25  # an offset this far outside the window belongs to another count of time
 
+DEAD_ZONE_S = 0.02  # a delay this far from what is asked for is left as it is
+SMALL_STEP_SAMPLES = 4  # per slot, 0.3 %: nobody hears it
+LARGE_STEP_SAMPLES = 16  # per slot, when the delay is off by more than the next
+LARGE_ERROR_S = 0.5
+
+
+def step_samples(error_s: float) -> int:
+    """Samples to leave out of the next slot when playout is so much too late; negative: to add."""
+    if abs(error_s) <= DEAD_ZONE_S:
+        return 0
+    step = LARGE_STEP_SAMPLES if abs(error_s) > LARGE_ERROR_S else SMALL_STEP_SAMPLES
+    return step if error_s > 0 else -step
+
 
 class DelayEstimate:
     """The playout delay that the newest packets ask for."""

@@ -18,105 +18,17 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stream.errors import UsageError
+from stream.content import Content, Control, Epoch, Repair, Voice, pack_codes, unpack_codes
 from stream.fec import correct, parity
-from stream.frame import CODE_DIMENSIONS, FRAME_S
+from stream.frame import CODE_DIMENSIONS
+from stream.profile import CRC_BYTES, HEADER_BYTES, PROFILES, Profile, on_air_bps, packet_bytes
 from stream.protection import SEQUENCE_COUNT, Protection
 from stream.seal import ForgedError, Opener, ReplayedError, Sealer
 
 PROTOCOL_VERSION = 1
-HEADER_BYTES, CRC_BYTES, FRAME_BYTES = 2, 2, 2
 TYPE_VOICE, TYPE_REPAIR, TYPE_CONTROL, TYPE_EPOCH = 0, 1, 2, 3
 EPOCH_BYTES = 8
 STREAM_COUNT = 8
-GRAY = np.array([0, 1, 3, 2], np.uint8)  # neighbouring levels differ in one bit; the table is its own inverse
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A packet size: how much speech it holds and how many bytes protect it."""
-
-    name: str
-    number: int
-    frames: int
-    parity_bytes: int
-
-    @property
-    def code_bytes(self) -> int:
-        return self.frames * FRAME_BYTES
-
-    @property
-    def packet_s(self) -> float:
-        """Seconds of speech in one packet."""
-        return self.frames * FRAME_S
-
-
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile("fast", 1, frames=4, parity_bytes=4),
-        Profile("standard", 2, frames=8, parity_bytes=6),
-        Profile("narrow", 3, frames=12, parity_bytes=4),
-    )
-}
-
-
-def find_profile(name: str) -> Profile:
-    """The profile of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if name not in PROFILES:
-        raise UsageError(f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
-@dataclass(frozen=True)
-class Voice:
-    """The content of a voice packet: codes uint8 [frames, 8] with values 0..3.
-
-    On a sealed link a received `sequence` counts on through all epochs and never wraps, and `stream` is always 0.
-    """
-
-    stream: int
-    sequence: int
-    codes: NDArray[np.uint8]
-    end: bool = False
-    repeated: NDArray[np.uint8] | None = None  # with --repeat D: the codes of packet `sequence` - D, if it had any
-
-
-@dataclass(frozen=True)
-class Repair:
-    """The content of a repair packet: parity of the codes of a block of voice packets."""
-
-    stream: int
-    last: int  # sequence number of the last voice packet in the block
-    index: int  # which of the R repair packets
-    end: bool  # of that last packet: its talk spurt ends
-    part: bytes
-
-
-@dataclass(frozen=True)
-class Control:
-    """The content of a control packet: an identity, or a piece of text; `stream/control.py` reads its body."""
-
-    stream: int
-    text: bool
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The content of a packet that tells the key epoch of a sealed link in the clear, for who has lost it."""
-
-    stream: int = 0
-
-
-Content = Voice | Repair | Control | Epoch
 
 
 class PacketError(ValueError):
@@ -131,22 +43,6 @@ class ReplayedPacketError(PacketError):
     """An authentic packet of a sealed link that was heard before."""
 
 
-def pack_codes(codes: NDArray[np.uint8]) -> bytes:
-    """Codes [frames, 8] -> 2 bytes a frame."""
-    bits = GRAY[codes].astype(np.uint16)
-    shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    words: bytes = (bits << shifts).sum(axis=1).astype(">u2").tobytes()
-    return words
-
-
-def unpack_codes(data: bytes) -> NDArray[np.uint8]:
-    """Inverse of `pack_codes`."""
-    words = np.frombuffer(data, ">u2").astype(np.uint16)
-    shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    codes: NDArray[np.uint8] = GRAY[(words[:, None] >> shifts) & 3]
-    return codes
-
-
 def packet_type(packet: bytes) -> int:
     """The type of a packet that `Framing.build` made."""
     return packet[0] >> 6
@@ -155,16 +51,6 @@ def packet_type(packet: bytes) -> int:
 def _checksum(data: bytes) -> bytes:
     """CRC-16: polynomial 0x1021, initial 0xFFFF, not reflected."""
     return struct.pack(">H", binascii.crc_hqx(data, 0xFFFF))
-
-
-def packet_bytes(profile: Profile, protection: Protection, check_bytes: int = CRC_BYTES) -> int:
-    """Size of every packet; `check_bytes` is that of the CRC or tag."""
-    return HEADER_BYTES + profile.code_bytes * (2 if protection.repeat else 1) + check_bytes + profile.parity_bytes
-
-
-def on_air_bps(profile: Profile, protection: Protection, check_bytes: int = CRC_BYTES) -> float:
-    """Bits per second of speech on air, every byte of every packet counted, in full blocks."""
-    return packet_bytes(profile, protection, check_bytes) * 8 * protection.packets_per_voice / profile.packet_s
 
 
 @dataclass(frozen=True)
@@ -212,15 +98,20 @@ class Framing:
         """The bytes of one packet. On a sealed link the stream is that of the key epoch, and packets are built in their order."""
         kind, end, number, body = self._write(content, profile)
         stream = epoch = self.seal.epoch_for(kind, number) if isinstance(self.seal, Sealer) else content.stream
-        header = struct.pack(">H", kind << 14 | end << 13 | stream % STREAM_COUNT << 10 | number)
-        context = self._context(profile, kind) + header
+        return self.assemble(kind << 14 | end << 13 | stream % STREAM_COUNT << 10 | number, body, profile, epoch)
+
+    def assemble(self, header: int, body: bytes, profile: Profile, epoch: int = 0) -> bytes:
+        """Header, body, check and parity, whatever header and body say; `build` is for those that mean something."""
+        kind, number = header >> 14, header & (SEQUENCE_COUNT - 1)
+        start = struct.pack(">H", header)
+        context = self._context(profile, kind) + start
         if not isinstance(self.seal, Sealer):
-            data = header + body + _checksum(context + body)
+            data = start + body + _checksum(context + body)
         elif kind == TYPE_EPOCH:
             clear = struct.pack(">Q", epoch).ljust(len(body), b"\0")
-            data = header + clear + self.seal.seal(kind, epoch, number, b"", context + clear)
+            data = start + clear + self.seal.seal(kind, epoch, number, b"", context + clear)
         else:
-            data = header + self.seal.seal(kind, epoch, number, body, context)
+            data = start + self.seal.seal(kind, epoch, number, body, context)
         return data + parity(data, profile.parity_bytes)
 
     def parse(self, packet: bytes, unsure: Sequence[int] = (), heard: bool = True) -> Parsed:
@@ -312,8 +203,3 @@ class Framing:
             raise PacketError(f"packet type {kind} with number {number} is not known to this version")
         codes, repeated = body[: profile.code_bytes], body[profile.code_bytes :]
         return Voice(stream, past + number, unpack_codes(codes), end, unpack_codes(repeated) if any(repeated) else None)
-
-
-def sequence_difference(newer: int, older: int, count: int = SEQUENCE_COUNT) -> int:
-    """How many packets `newer` lies after `older`, in -count/2..count/2-1 across the wrap at `count`; 0: there is no wrap."""
-    return (newer - older + count // 2) % count - count // 2 if count else newer - older

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from stream.content import Voice
 from stream.errors import LinkError
-from stream.packet import PROFILES, Framing, PacketError, Profile, Voice, sequence_difference
+from stream.numbering import sequence_difference
+from stream.packet import Framing, PacketError
+from stream.profile import PROFILES, Profile
 from stream.receiver import PcmSink, Receiver
 
 DETECTION_BYTES = 65_536  # so much damage at the beginning of a stream and its profile must be named

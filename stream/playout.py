@@ -3,15 +3,13 @@
 A pure data structure: packets come in with their arrival time, frames come out when the clock passes their slot. No
 clock, socket or thread is in here, so a whole reception can be replayed in an instant, or tested to the slot.
 
-The first packet of a talk spurt starts the clock `delay_s` after its arrival, or when the packets before it say that
-more is needed; from then on one slot follows the other every 80 ms. An earlier packet that comes before the first slot
-starts the clock earlier. A slot whose frame has not arrived is concealed.
+The first packet of a talk spurt starts the clock; from then on one slot follows the other every 80 ms. An earlier packet
+that comes before the first slot starts the clock earlier. A slot whose frame has not arrived is concealed.
 
-The delay follows the jitter of the newest packets, between `delay_s` and `ceiling_s`, in steps that nobody hears: slots
-a few samples longer or shorter than their frames. The same steps follow a sender whose clock runs faster or slower.
-Where frames are missing anyway, a delay that is too long is cut at once. A packet that comes too late, with nothing newer heard
-since, moves the clock back to it: the pause grows, its speech is kept, and later packets have more time. If that would
-take too long, its frames are not heard, but go to the decoder before the next one that is, so that it knows what it missed.
+The delay follows the jitter of the newest packets, and the sender's clock, in steps that nobody hears (`stream/jitter.py`).
+Where frames are missing anyway, a delay that is too long is cut at once. A packet that comes too late, with nothing newer
+heard since, moves the clock back to it: its speech is kept, and later packets have more time. If that would take too long,
+its frames are not heard, but go to the decoder before the next one that is (`stream/belated.py`).
 
 A stream is followed until it ends, falls silent, or another one takes its place: then the buffer starts anew with
 whatever comes, so that no restart, outage or stray packet leaves a receiver deaf.
@@ -19,48 +17,22 @@ whatever comes, so that no restart, outage or stray packet leaves a receiver dea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
+from stream.belated import Belated
+from stream.content import Voice
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes
-from stream.jitter import DelayEstimate
-from stream.packet import Profile, Voice, sequence_difference
+from stream.jitter import DelayEstimate, step_samples
+from stream.numbering import Numbering
+from stream.profile import Profile
 from stream.protection import SEQUENCE_COUNT
+from stream.rivals import Rival, Rivals
+from stream.slot import Arrival, Slot
+from stream.spurt import OUTAGE_S, Spurt
 
 LONGEST_DELAY_S = 3.0  # the clock is never moved further back than this in a talk spurt
-OUTAGE_S = 5.0  # after so long without a packet the talk spurt counts as over
 STRAGGLER_S = 2.0  # so long after a talk spurt its repeated and late packets are known as such
 FURTHEST_AHEAD_S = 30.0  # a packet further ahead than this belongs to another talk spurt
-REMEMBERED_PACKETS = 64  # to tell a duplicate from a late packet
 LATE_IN_A_ROW = 3  # so many late packets in a row mean that the clock is wrong, not the packets
-RIVALS = 2  # packets in a row of another stream before it takes the place of one that is being heard
-DEAD_ZONE_S = 0.02  # a delay this far from what is asked for is left as it is
-SMALL_STEP_SAMPLES = 4  # per slot, 0.3 %: nobody hears it
-LARGE_STEP_SAMPLES = 16  # per slot, when the delay is off by more than the next
-LARGE_ERROR_S = 0.5
-LONGEST_MISSED_FRAMES = 25  # beyond 2 s the decoder has forgotten anyway
 TOLERANCE_S = 1e-6  # a slot is due this much early: sums of times are not exact
-
-
-class Arrival(Enum):
-    """What became of a packet."""
-
-    ACCEPTED = "accepted"
-    DUPLICATE = "duplicate"
-    LATE = "late"
-    OTHER = "of another stream"
-
-
-@dataclass(frozen=True)
-class Slot:
-    """80 ms of playout: a frame's codes, or None where it has to be concealed."""
-
-    number: int  # of the frame since the stream's packet 0
-    due_s: float
-    codes: Codes | None
-    samples: int = SAMPLES_PER_FRAME  # that it takes to play
-    pause: bool = False  # silence between talk spurts: nothing was lost
-    missed: tuple[Codes | None, ...] = ()  # all frames since the last one heard, if some came too late to be heard
 
 
 class Playout:
@@ -71,26 +43,21 @@ class Playout:
         self.delay_s = delay_s
         self.ceiling_s = ceiling_s
         self._estimate = DelayEstimate()
-        self._belated: dict[int, Codes] = {}  # frames that came too late to be heard
-        self._sequence_count = sequence_count
+        self._belated = Belated()
+        self._numbering = Numbering(sequence_count)
         self.added_delay_s = 0.0  # by late packets, in this talk spurt
         self._frames: dict[int, Codes] = {}
         self._profile: Profile | None = None
         self._stream: int | None = None
-        self._rivals: list[Voice] = []  # newest packets of another stream, nothing of ours between them
+        self._rivals = Rivals()
         self._accepted_s = 0.0  # when the newest packet was accepted
-        self._received: set[int] = set()  # extended sequence numbers of the newest packets
-        self._sequence = 0  # newest, extended beyond its 10 bits
         self._late = 0  # late packets in a row
         self._playing = False
         self._due_s = 0.0  # when the next slot is heard
         self._slots = 0  # of the talk spurt, given out
         self._next = 0  # frame of the next slot
         self._heard = -1  # newest frame that was heard, not concealed
-        self._last = -1  # last frame of the talk spurt, once its end is known
-        self._ends: set[int] = set()  # last frames of the talk spurts that are buffered
-        self._pausing = False  # whether the frames that are missing now are silence
-        self._missing = 0  # slots concealed in a row
+        self._spurt = Spurt()
 
     @property
     def playing(self) -> bool:
@@ -98,9 +65,9 @@ class Playout:
         return self._playing
 
     @property
-    def waiting(self) -> bool:
-        """Whether a frame that arrived has not been heard yet."""
-        return bool(self._frames)
+    def waiting(self) -> int:
+        """How many frames that arrived have not been heard yet."""
+        return len(self._frames)
 
     @property
     def next_due_s(self) -> float:
@@ -117,57 +84,53 @@ class Playout:
         """When frame 0 of the stream would have been heard, had it been heard as frames are now."""
         return self._due_s - self._next * FRAME_S
 
-    @property
-    def buffered_s(self) -> float:
-        """Seconds of speech that wait for their slot."""
-        return len(self._frames) * FRAME_S
-
     def add(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
         """Take a packet that arrived at `now_s`."""
         silent_s = now_s - self._accepted_s
         if voice.stream != self._stream or profile is not self._profile:
-            if self._playing and silent_s < OUTAGE_S and not self._overtaken(voice):
-                return Arrival.OTHER
-            rivals = self._rivals[:-1]
+            if self._playing and silent_s < OUTAGE_S:
+                return self._rival(now_s, voice, profile) or Arrival.OTHER
             self._follow(voice, profile)
-            for rival in rivals:
-                self.add(now_s, rival, profile)
         elif silent_s >= (OUTAGE_S if self._playing else STRAGGLER_S):
             self._follow(voice, profile)
-        return self._take(now_s, voice, profile)
+        elif self._restarted(silent_s, voice, profile):
+            arrival = self._rival(now_s, voice, profile, following=True)
+            if arrival:
+                return arrival
+        return self._take(now_s, voice, profile, now_s)
 
     def restore(self, now_s: float, voice: Voice) -> Arrival:
         """Take a packet that was lost and restored from others: it fills its place and moves nothing."""
         if voice.stream != self._stream or self._profile is None:
             return Arrival.OTHER
-        first, last = self._span(voice, self._profile)
-        if first // self._profile.frames in self._received:
+        number = self._numbering.extend(voice.sequence)
+        if self._numbering.received(number):
             return Arrival.DUPLICATE
+        first = number * self._profile.frames
         self._start_earlier(now_s, first)
-        if not self._playing or last < self._next or (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
-            self._keep_belated(voice, first)
+        if not self._playing or first + len(voice.codes) <= self._next or (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
+            self._belated.keep(first, [*voice.codes], self._heard, self._next)
             return Arrival.LATE
-        return self._fill(now_s, voice, first, last)
+        return self._fill(now_s, voice, number)
 
     def due(self, now_s: float) -> list[Slot]:
         """The slots whose time has come, oldest first."""
         slots = []
         while self._playing and self.next_due_s <= now_s + TOLERANCE_S:
             codes = self._frames.pop(self._next, None)
-            if codes is None and self._over():
+            if codes is None and not self._frames and self._spurt.over(self._next):
                 self._playing = False
                 break
-            pause = codes is None and (self._pausing or self._next - 1 in self._ends)
-            self._pausing = pause
+            pause = self._spurt.pause(self._next, codes is not None)
             error_s = self._error_s()
             if codes is None and self._frames and error_s > FRAME_S and (pause or self._estimate.settled):
                 self._next += 1  # nothing is there to be heard, and what comes after it has waited too long
                 continue
-            self._missing = 0 if codes is not None or pause else self._missing + 1
+            self._spurt.count(lost=codes is None and not pause)
             missed: tuple[Codes | None, ...] = ()
             if codes is not None:
-                missed, self._heard = self._missed(), self._next
-            samples = SAMPLES_PER_FRAME - self._step_samples(error_s)
+                missed, self._heard = self._belated.take(self._heard, self._next), self._next
+            samples = SAMPLES_PER_FRAME - step_samples(error_s)
             slots.append(Slot(self._next, self._due_s, codes, samples, pause, missed))
             self._due_s += samples / SAMPLE_RATE_HZ
             self._next += 1
@@ -183,28 +146,12 @@ class Playout:
     def ends(self, stream: int, last: int) -> None:
         """Learn, from something else than the packet itself, that a talk spurt ends with packet `last`."""
         if self._profile is not None and stream == self._stream and self._playing:
-            step = sequence_difference(last, self._sequence, self._sequence_count)
-            self._end((self._sequence + step + 1) * self._profile.frames - 1)
+            self._spurt.end((self._numbering.extend(last) + 1) * self._profile.frames - 1, self._next)
 
     def _may_move(self, late_s: float) -> bool:
         """Whether the clock may go back by so much: not beyond what jitter may ask for, nor for ever."""
         below = not self._adaptive or self.playout_delay_s + late_s <= max(self.ceiling_s, self.delay_s)
         return below and self.added_delay_s + late_s <= LONGEST_DELAY_S
-
-    def _end(self, last: int) -> None:
-        """Note the last frame of a talk spurt."""
-        self._last = max(self._last, last)
-        self._ends = {end for end in self._ends if end >= self._next - 1} | {last}
-
-    def _missed(self) -> tuple[Codes | None, ...]:
-        """The frames between the last one heard and the next, if there is more to know of them than that they were lost."""
-        numbers = range(self._heard + 1, self._next)
-        known = (
-            0 < len(numbers) <= LONGEST_MISSED_FRAMES and self._heard >= 0 and any(number in self._belated for number in numbers)
-        )
-        missed = tuple(self._belated.get(number) for number in numbers) if known else ()
-        self._belated.clear()
-        return missed
 
     def _error_s(self) -> float:
         """By how much playout is later than it should be; negative: earlier."""
@@ -214,24 +161,35 @@ class Playout:
     def _adaptive(self) -> bool:
         return self.ceiling_s > self.delay_s
 
-    @staticmethod
-    def _step_samples(error_s: float) -> int:
-        """Samples to leave out of the next slot; negative: to add."""
-        if abs(error_s) <= DEAD_ZONE_S:
-            return 0
-        step = LARGE_STEP_SAMPLES if abs(error_s) > LARGE_ERROR_S else SMALL_STEP_SAMPLES
-        return step if error_s > 0 else -step
+    def _restarted(self, silent_s: float, voice: Voice, profile: Profile) -> bool:
+        """Whether a packet with an old number may be of a sender that was started anew and drew the same stream number."""
+        number = self._numbering.extend(voice.sequence)
+        if number > self._numbering.newest or not self._numbering.wraps:  # without a wrap no number comes again
+            return False
+        return silent_s >= profile.packet_s - TOLERANCE_S or self._numbering.contradicts(number, voice)
 
-    def _take(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
-        first, last = self._span(voice, profile)
-        if first // profile.frames in self._received:
+    def _rival(self, now_s: float, voice: Voice, profile: Profile, following: bool = False) -> Arrival | None:
+        """Keep a packet of another transmission; once they are enough, they are heard, the first as if it came in time."""
+        enough = self._rivals.add(Rival(now_s, voice, profile), following)
+        if not enough:
+            return None
+        self._follow(enough[0].voice, profile)
+        for rival in enough[:-1]:
+            self._take(now_s, rival.voice, profile, rival.arrived_s)
+        return self._take(now_s, voice, profile, now_s)
+
+    def _take(self, now_s: float, voice: Voice, profile: Profile, arrived_s: float) -> Arrival:
+        """Take a packet of the stream that is followed."""
+        number = self._numbering.extend(voice.sequence)
+        if self._numbering.received(number):
             return Arrival.DUPLICATE
+        first = number * profile.frames
         if self._playing and (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
             self._frames.clear()
             self._playing = False
         if not self._playing and first <= self._heard:
             return Arrival.LATE
-        offset_s = now_s - first * FRAME_S
+        offset_s = arrived_s - first * FRAME_S
         if not self._playing and not self._estimate.fits(offset_s):
             self._estimate.clear()
         self._estimate.add(offset_s)
@@ -241,23 +199,17 @@ class Playout:
             if first > self._heard and self._may_move(late_s):
                 self._next = first
                 self.added_delay_s += late_s
-            elif last < self._next:
+            elif first + profile.frames <= self._next:
                 self._late += 1
-                self._keep_belated(voice, first)
+                self._belated.keep(first, [*voice.codes], self._heard, self._next)
                 if self._late < LATE_IN_A_ROW:
                     return Arrival.LATE
                 self._estimate.clear()
                 self._follow(voice, profile)
-                return self._take(now_s, voice, profile)
+                return self._take(now_s, voice, profile, arrived_s)
         if not self._playing:
-            self._start(now_s, first)
-        return self._fill(now_s, voice, first, last)
-
-    def _span(self, voice: Voice, profile: Profile) -> tuple[int, int]:
-        """First and last frame of a packet, numbered beyond the wrap."""
-        step = sequence_difference(voice.sequence, self._sequence, self._sequence_count)
-        first = (self._sequence + step) * profile.frames
-        return first, first + profile.frames - 1
+            self._start(now_s, arrived_s, first)
+        return self._fill(now_s, voice, number)
 
     def _start_earlier(self, now_s: float, first: int) -> None:
         """Let the talk spurt begin with this frame, if nothing was given out yet and there is time to."""
@@ -266,40 +218,17 @@ class Playout:
             self._due_s -= earlier_s
             self._next = first
 
-    def _fill(self, now_s: float, voice: Voice, first: int, last: int) -> Arrival:
+    def _fill(self, now_s: float, voice: Voice, number: int) -> Arrival:
         """Put the frames of a packet in their places."""
-        self._accept(now_s, first // len(voice.codes))
-        self._keep_belated(voice, first)
-        for number, codes in enumerate(voice.codes, start=first):
-            if number >= self._next:
-                self._frames[number] = codes
-        if voice.end:
-            self._end(last)
-        return Arrival.ACCEPTED
-
-    def _accept(self, now_s: float, sequence: int) -> None:
-        self._sequence = max(self._sequence, sequence)
-        self._received = {kept for kept in self._received if kept > self._sequence - REMEMBERED_PACKETS} | {sequence}
-        self._accepted_s = now_s
-        self._late = 0
+        first = number * len(voice.codes)
+        self._numbering.note(number, voice)
+        self._accepted_s, self._late = now_s, 0
         self._rivals.clear()
-
-    def _overtaken(self, voice: Voice) -> bool:
-        """Whether another stream has sent enough in a row to take over; the packet is kept for that."""
-        if self._rivals and self._rivals[-1].stream != voice.stream:
-            self._rivals.clear()
-        self._rivals.append(voice)
-        return len(self._rivals) >= RIVALS
-
-    def _keep_belated(self, voice: Voice, first: int) -> None:
-        """Keep frames whose time has passed for the decoder, while nothing newer was heard."""
-        for number, codes in enumerate(voice.codes, start=first):
-            if self._heard < number < self._next and self._next - number <= LONGEST_MISSED_FRAMES:
-                self._belated[number] = codes
-
-    def _over(self) -> bool:
-        ended = 0 <= self._last < self._next
-        return not self._frames and (ended or self._missing * FRAME_S >= OUTAGE_S)
+        self._belated.keep(first, [*voice.codes], self._heard, self._next)
+        self._frames |= {place: codes for place, codes in enumerate(voice.codes, start=first) if place >= self._next}
+        if voice.end:
+            self._spurt.end(first + len(voice.codes) - 1, self._next)
+        return Arrival.ACCEPTED
 
     def _follow(self, voice: Voice, profile: Profile) -> None:
         """Start anew with the stream of this packet."""
@@ -308,17 +237,16 @@ class Playout:
         self._stream, self._profile = voice.stream, profile
         self._frames.clear()
         self._belated.clear()
-        self._received.clear()
-        self._rivals.clear()
-        self._sequence = voice.sequence
+        self._numbering.start(voice.sequence)
         self._playing, self._heard, self._late = False, -1, 0
 
-    def _start(self, now_s: float, first: int) -> None:
+    def _start(self, now_s: float, arrived_s: float, first: int) -> None:
+        """Start the clock with the packet of this first frame."""
         self._playing = True
+        # Without jitter to follow, simply after the delay; but never before what was given out already.
         asked_s = self._estimate.target_s(self.delay_s, self.ceiling_s) + first * FRAME_S
-        # Never before what was given out already; without jitter to follow, simply after the delay.
-        self._due_s, self._slots = max(now_s, asked_s, self._due_s) if self._adaptive else now_s + self.delay_s, 0
+        start_s = max(asked_s, self._due_s) if self._adaptive else arrived_s + self.delay_s
+        self._due_s, self._slots = max(now_s, start_s), 0
         self._next = first
         self._belated.clear()
-        self._last, self._missing, self.added_delay_s = -1, 0, 0.0
-        self._ends, self._pausing = set(), False
+        self._spurt, self.added_delay_s = Spurt(), 0.0

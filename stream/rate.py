@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from stream.errors import UsageError, run_command
 from stream.options import add_protection, command_parser, number, protection_of, write_json
-from stream.packet import CRC_BYTES, PROFILES, Profile, find_profile, on_air_bps, packet_bytes
+from stream.profile import CRC_BYTES, PROFILES, Profile, find_profile, on_air_bps, packet_bytes
 from stream.protection import Protection
 from stream.seal import TAG_BYTES
 

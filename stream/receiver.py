@@ -10,13 +10,15 @@ import numpy as np
 
 from stream.clock import Clock
 from stream.concealment import FADE_IN_S, Fade, stretch
+from stream.content import Control, Repair, Voice
 from stream.control import Mailbox
 from stream.engine import Decoder, DecoderState
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.link import ZmqLink
-from stream.packet import Control, ForgedPacketError, Framing, PacketError, Parsed, Repair, ReplayedPacketError, Voice
-from stream.playout import LONGEST_DELAY_S, Arrival, Playout, Slot
+from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError
+from stream.playout import LONGEST_DELAY_S, Playout
 from stream.repair import BlockRepair
+from stream.slot import Arrival, Slot
 from stream.stats import ReceiverStats
 from stream.trace import Trace
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stream.content import Repair, Voice, pack_codes, unpack_codes
 from stream.fec import repair_parts, restore_parts
-from stream.packet import Profile, Repair, Voice, pack_codes, unpack_codes
+from stream.profile import Profile
 from stream.protection import Protection
 
 KEPT_BLOCKS = 4  # the newest; older ones have had their turn

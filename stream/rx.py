@@ -26,9 +26,11 @@ from stream.options import (
     protection_of,
     write_json,
 )
-from stream.packet import PROFILES, Framing, find_profile
+from stream.pace import Card, Paced
+from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S
+from stream.profile import PROFILES, find_profile
 from stream.receiver import Receiver, receive
 from stream.seal import TAG_BYTES, Opener
 from stream.trace import Trace
@@ -173,7 +175,8 @@ def listen(args: argparse.Namespace) -> int:
         print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}{open_to}", file=sys.stderr, flush=True)
     try:
         if link:
-            receive(receiver, link, sink, Clock(args.speed), args.idle_exit_s, stop)
+            paced = Paced(sink) if isinstance(sink, Card) else sink
+            receive(receiver, link, paced, Clock(args.speed), args.idle_exit_s, stop)
             if not args.speaker:  # what has arrived belongs into the file
                 for pcm in receiver.rest():
                     sink.write(pcm)

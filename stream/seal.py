@@ -23,6 +23,7 @@ KEY_BYTES = 32
 TAG_BYTES = (4, 8)
 RESTART_EPOCHS = 2  # one is left out, so that a restart is never taken for a wrap
 STREAMS = 8  # values of the stream field
+EPOCH_COUNT = 1 << 64  # values that fit into a nonce
 EPOCHS_AHEAD = 64  # as many further epochs than the newest heard are tried
 
 
@@ -139,7 +140,7 @@ class Opener:
         """The epochs that a packet of this stream may have, the likeliest first."""
         newest = self._heard.epoch
         nearest = newest - (newest - stream) % STREAMS
-        return [epoch for epoch in range(nearest, newest + EPOCHS_AHEAD + 1, STREAMS) if epoch >= 0]
+        return [epoch for epoch in range(nearest, newest + EPOCHS_AHEAD + 1, STREAMS) if 0 <= epoch < EPOCH_COUNT]
 
     def _count(self, kind: int, epoch: int, number: int) -> None:
         self._seen[kind, epoch] = self._seen.get((kind, epoch), 0) | 1 << number

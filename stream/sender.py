@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.clock import Clock
+from stream.content import Content, Control, Epoch, Voice
 from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
 from stream.link import PacketSink
-from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Content, Control, Epoch, Framing, Profile, Voice, packet_type
+from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Framing, packet_type
+from stream.profile import Profile
 from stream.repair import BlockBuilder
 from stream.stats import SenderStats
 from stream.vad import VoiceActivity

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from typing import TextIO
 
+from stream.content import Voice
 from stream.errors import FileError
-from stream.packet import Parsed, Voice, sequence_difference
+from stream.numbering import sequence_difference
+from stream.packet import Parsed
 
 COLUMNS = "time_s,lost,bit_errors,extra_delay_s"
 REORDERED_PACKETS = 64  # a packet that comes later than this many after its turn counts as lost

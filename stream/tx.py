@@ -27,7 +27,8 @@ from stream.options import (
     protection_of,
     write_json,
 )
-from stream.packet import PROFILES, Framing, find_profile
+from stream.packet import Framing
+from stream.profile import PROFILES, find_profile
 from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
 

@@ -11,7 +11,7 @@ from codec.frontend import LOG_DEVIATION, LOG_MEAN, LogMel, mel_filters
 from codec.model import Codec
 from codec.quantizer import bound, codes_to_values, damage, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, InverseSTFT
-from stream.packet import GRAY
+from stream.content import GRAY
 from tests.codec.test_layers import SMALL
 from tests.conftest import speech_like
 

@@ -10,7 +10,9 @@ import pytest
 from codec import rl
 from export.command import main as export_command
 from stream import engine
-from stream.packet import Framing, Voice, find_profile
+from stream.content import Voice
+from stream.packet import Framing
+from stream.profile import find_profile
 from tests.codec.tiny import run_rl
 from tests.conftest import speech_like
 

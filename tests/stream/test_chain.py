@@ -15,9 +15,10 @@ from stream.audio import NullSink
 from stream.concealment import Fade, stretch
 from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
-from stream.packet import PROFILES, Framing, Profile
+from stream.packet import Framing
 from stream.playback import detect_profile, play_packets
 from stream.playout import LONGEST_DELAY_S
+from stream.profile import PROFILES, Profile
 from stream.receiver import Receiver
 from stream.sender import Sender, send
 from tests.conftest import speech_like

@@ -14,23 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import rx, tx
+from stream.content import Control, Epoch, Voice
 from stream.control import LONGEST_TEXT_BYTES, Mailbox, check_station, identity_body, printable, text_bodies
 from stream.engine import Decoder, Encoder
 from stream.errors import UsageError
-from stream.packet import (
-    PROFILES,
-    TYPE_CONTROL,
-    TYPE_VOICE,
-    Control,
-    Epoch,
-    ForgedPacketError,
-    Framing,
-    PacketError,
-    Profile,
-    Voice,
-    packet_type,
-)
+from stream.packet import TYPE_CONTROL, TYPE_VOICE, ForgedPacketError, Framing, PacketError, packet_type
 from stream.playback import play_packets
+from stream.profile import PROFILES, Profile
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.seal import EPOCHS_AHEAD, Opener, Sealer

@@ -13,20 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.content import Repair, Voice, pack_codes, unpack_codes
 from stream.errors import UsageError
 from stream.fec import parity
-from stream.packet import (
-    PROFILES,
-    Framing,
-    PacketError,
-    Profile,
-    Repair,
-    Voice,
-    find_profile,
-    pack_codes,
-    sequence_difference,
-    unpack_codes,
-)
+from stream.numbering import sequence_difference
+from stream.packet import Framing, PacketError
+from stream.profile import PROFILES, Profile, find_profile
 from stream.protection import Protection
 from stream.seal import Heard, Opener, Sealer
 

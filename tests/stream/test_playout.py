@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -10,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.packet import PROFILES, Voice
-from stream.playout import LONGEST_DELAY_S, OUTAGE_S, Arrival, Playout, Slot
+from stream.content import Voice
+from stream.playout import LONGEST_DELAY_S, Playout
+from stream.profile import PROFILES
+from stream.slot import Arrival, Slot
+from stream.spurt import OUTAGE_S
 
 FAST = PROFILES["fast"]  # 4 frames, 0.32 s
 DELAY_S = 0.2
@@ -119,45 +121,6 @@ def test_a_lost_end_is_concealed_only_until_the_outage_counts_as_an_end() -> Non
     assert len(slots) == 4 + math.ceil(OUTAGE_S / 0.08)
 
 
-def test_a_restarted_sender_is_heard_from_its_second_packet_on_with_its_first() -> None:
-    playout = Playout(DELAY_S)
-    playout.add(0.0, packet(500), FAST)
-    playout.due(0.3)
-    assert playout.add(0.4, packet(0, stream=2), FAST) is Arrival.OTHER
-    assert playout.add(0.7, packet(1, stream=2, end=True), FAST) is Arrival.ACCEPTED
-    assert heard(drain(playout)) == list(range(8))
-
-
-def test_after_an_end_another_stream_is_heard_at_once() -> None:
-    playout = Playout(DELAY_S)
-    playout.add(0.0, packet(0, end=True), FAST)
-    drain(playout)
-    assert playout.add(0.8, packet(0, stream=2, end=True), FAST) is Arrival.ACCEPTED
-    assert heard(drain(playout)) == [0, 1, 2, 3]
-
-
-def test_a_second_sender_does_not_destroy_the_first() -> None:
-    playout, slots = Playout(DELAY_S), []
-    for k in range(30):
-        assert playout.add(k * 0.32, packet(k, end=k == 29), FAST) is Arrival.ACCEPTED
-        assert playout.add(k * 0.32 + 0.1, packet(700 + k, stream=5), FAST) is Arrival.OTHER
-        slots += playout.due(k * 0.32)
-    assert heard(slots + drain(playout)) == list(range(120))
-
-
-@pytest.mark.parametrize("pause_s", [2.1, 6.0, 500.0])
-def test_a_sender_restarted_with_the_same_stream_number_is_heard(pause_s: float) -> None:
-    playout = Playout(DELAY_S)
-    for k in range(10):
-        playout.add(k * 0.32, packet(k, end=k == 9), FAST)
-    assert len(drain(playout)) == 40
-    slots = []
-    for k in range(10):
-        assert playout.add(3.2 + pause_s + k * 0.32, packet(k, end=k == 9), FAST) is Arrival.ACCEPTED
-    slots += drain(playout)
-    assert heard(slots) == list(range(40))
-
-
 def test_repeats_right_after_the_end_are_known() -> None:
     playout = Playout(DELAY_S)
     playout.add(0.0, packet(0), FAST)
@@ -207,7 +170,7 @@ def test_sequence_numbers_wrap_without_a_seam() -> None:
     assert heard(slots) == list(range(4000, 4240))
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1023), st.integers(0, 2), st.booleans(), st.integers(0, 3000)), max_size=40))
 def test_any_sequence_of_packets_keeps_the_clock_even(arrivals: list[tuple[int, int, bool, int]]) -> None:
     playout, now_s, last_due_s = Playout(DELAY_S), 0.0, -1.0
@@ -218,82 +181,11 @@ def test_any_sequence_of_packets_keeps_the_clock_even(arrivals: list[tuple[int, 
             last_due_s = slot.due_s
         playout.add(now_s, packet(sequence, end, stream), FAST)
         assert playout.added_delay_s <= LONGEST_DELAY_S
-        assert playout.buffered_s < 60
+        assert playout.waiting * 0.08 < 60
     for slot in playout.due(now_s + 1000):
         assert slot.due_s > last_due_s
         last_due_s = slot.due_s
     assert not playout.playing
-
-
-@pytest.mark.parametrize("drift_ppm", [-300, 0, 300])
-def test_an_hour_of_a_drifting_clock_does_not_change_the_delay(drift_ppm: int) -> None:
-    """300 ppm are 1.08 s in an hour: five times the delay."""
-    playout, lost, delays_s, lengths = Playout(DELAY_S), 0, [], set()
-    for k in range(11_250):
-        arrival_s = k * 0.32 * (1 + drift_ppm * 1e-6)
-        for slot in playout.due(arrival_s):
-            lost += slot.codes is None
-            lengths.add(slot.samples)
-        playout.add(arrival_s, packet(k), FAST)
-        delays_s.append(playout.playout_delay_s)
-    assert lost == 0
-    assert max(abs(delay_s - DELAY_S) for delay_s in delays_s) < 0.05
-    assert lengths <= {1280, 1276, 1284} and (len(lengths) == 1) == (drift_ppm == 0)
-
-
-def play_with_delays(playout: Playout, delays_s: list[float], first: int = 0) -> list[Slot]:
-    arrivals = sorted((k * 0.32 + delay_s, k) for k, delay_s in enumerate(delays_s, start=first))
-    slots = []
-    for arrival_s, k in arrivals:
-        slots += playout.due(arrival_s)
-        playout.add(arrival_s, packet(k), FAST)
-    return slots
-
-
-def test_the_delay_follows_jitter_up_and_down_again() -> None:
-    rng = np.random.default_rng(0)
-    playout = Playout(0.1)
-    play_with_delays(playout, list(rng.uniform(0, 0.4, 200)))
-    assert 0.33 < playout.playout_delay_s < 0.5
-    slots = play_with_delays(playout, list(rng.uniform(0, 0.4, 200)), 200)
-    assert sum(slot.codes is None for slot in slots) < 0.05 * len(slots)
-    play_with_delays(playout, [0.0] * 300, 400)
-    assert playout.playout_delay_s == pytest.approx(0.1, abs=0.03)
-
-
-def test_the_delay_has_a_ceiling_and_can_be_fixed() -> None:
-    rng = np.random.default_rng(0)
-    delays_s = list(np.where(rng.random(400) < 0.1, 0.9, rng.uniform(0, 0.3, 400)))  # jitter asks for 0.9 s
-    low, fixed = Playout(0.1, ceiling_s=0.5), Playout(0.1, ceiling_s=0.0)
-    play_with_delays(low, delays_s)
-    assert low.playout_delay_s < 0.6
-    slots = play_with_delays(fixed, delays_s)
-    assert {slot.samples for slot in slots} == {1280}
-    play_with_delays(low, [0.0] * 600, 400)
-    assert low.playout_delay_s == pytest.approx(0.1, abs=0.03)
-
-
-def test_steps_are_too_small_to_hear() -> None:
-    slots = play_with_delays(Playout(0.05), list(np.random.default_rng(1).uniform(0, 0.5, 300)))
-    assert {abs(slot.samples - 1280) for slot in slots} <= {0, 4, 16}
-    assert all(
-        later.due_s == pytest.approx(earlier.due_s + earlier.samples / 16000) for earlier, later in itertools.pairwise(slots)
-    )
-
-
-def test_a_delay_that_is_too_long_is_cut_where_frames_are_missing() -> None:
-    playout = Playout(0.1)
-    play_with_delays(playout, [0.0] * 70)
-    playout.due(70 * 0.32 + 1.0)
-    for k in range(70, 73):  # the link was held up for a second, then is as fast as before
-        playout.add(73.5 * 0.32, packet(k), FAST)
-    held_s = playout.playout_delay_s
-    assert held_s > 0.6
-    for k in (75, 76, 78, 79, 81):  # 74, 77 and 80 are lost
-        playout.due(k * 0.32)
-        playout.add(k * 0.32, packet(k), FAST)
-    playout.due(82 * 0.32)
-    assert playout.playout_delay_s < 0.3
 
 
 def test_late_entry_is_heard_within_two_seconds() -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from stream import rate
 from stream.audio import NullSink
+from stream.content import Repair, Voice
 from stream.engine import Decoder, Encoder
 from stream.errors import UsageError
 from stream.fec import repair_parts, restore_parts
-from stream.packet import PROFILES, TYPE_VOICE, Framing, Profile, Repair, Voice, packet_type
+from stream.packet import TYPE_VOICE, Framing, packet_type
 from stream.playback import play_packets
+from stream.profile import PROFILES, Profile
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.repair import BlockBuilder, BlockRepair

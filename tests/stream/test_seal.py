@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 import sys
 from pathlib import Path
 
@@ -13,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import keygen, rx, tx
-from stream.benches.forgery import forgery_figures
+from stream import rx, tx
+from stream.content import Repair, Voice
 from stream.engine import Decoder, Encoder
-from stream.errors import ClariError, FileError
+from stream.errors import ClariError
 from stream.fec import parity
-from stream.keys import EpochFile, HeardFile, read_key, write_key
-from stream.link import ZmqLink
-from stream.packet import PROFILES, ForgedPacketError, Framing, PacketError, Profile, Repair, ReplayedPacketError, Voice
+from stream.keys import write_key
+from stream.packet import ForgedPacketError, Framing, PacketError, ReplayedPacketError
 from stream.playback import play_packets
+from stream.profile import PROFILES, Profile
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.seal import EPOCHS_AHEAD, Heard, Opener, Sealer
 from stream.sender import Sender, send
 from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
-from tests.stream.test_commands import fails, free_endpoint
+from tests.stream.test_commands import fails
 
 pytest.importorskip("cryptography")
 
@@ -184,22 +182,6 @@ def test_a_receiver_finds_a_sender_that_was_started_many_times_without_it() -> N
         receiver.parse(sealing(epochs).build(voice(0), FAST))
 
 
-def test_a_receiver_that_is_started_again_hears_no_replay(tmp_path: Path) -> None:
-    write_key(str(tmp_path / "key"))
-    for start in (0, 1, 1200):
-        keep = HeardFile(str(tmp_path / "key"))
-        receiver = Framing(7, Protection(), Opener(KEY, 4, keep.load(), keep.save))
-        for packet in AIR[: min(start, 701)]:
-            with pytest.raises(ReplayedPacketError):
-                receiver.parse(packet)
-        for packet in AIR[start : start + 700]:
-            try:
-                receiver.parse(packet)
-            except ReplayedPacketError:
-                assert start == 1  # 1 to 699 were heard before
-    assert stat.S_IMODE((tmp_path / "key.heard").stat().st_mode) == 0o600
-
-
 @pytest.mark.parametrize("protection", [Protection(), Protection(4, 1), Protection(repeat=2)], ids=str)
 def test_sealed_speech_is_heard_live_and_from_a_file(encoder: Encoder, decoder: Decoder, protection: Protection) -> None:
     epochs, packets, voices = Epochs(), [], 0
@@ -224,101 +206,6 @@ def test_sealed_speech_is_heard_live_and_from_a_file(encoder: Encoder, decoder: 
     assert live.stats.frames - live.stats.concealed_frames == voices * 4
     assert live.stats.replayed_packets == len(packets)
     assert live.stats.first_frame == 0 and live.stats.added_delay_s == 0
-
-
-@pytest.mark.parametrize("tag_bytes", [4, 8])
-def test_forged_replayed_and_truncated_packets_are_not_heard(tag_bytes: int) -> None:
-    """The same as `clari-bench forgery`, which does it a million times."""
-    figures = forgery_figures(3000, tag_bytes)
-    assert sum(kind["packets"] for kind in figures.values()) == 3000
-    assert all(kind["packets"] > 0 and kind["heard"] == 0 for kind in figures.values())
-
-
-def test_a_key_is_for_its_owner_and_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "key"
-    assert keygen.main([str(path)]) == 0
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "key.epoch").stat().st_mode) == 0o600
-    assert len(read_key(str(path))) == 32
-    capsys.readouterr()
-    before = path.read_bytes()
-    fails(capsys, keygen, [str(path)], 6, "exists")
-    assert path.read_bytes() == before
-    fails(capsys, keygen, [str(tmp_path / "no" / "key")], 6, "cannot write")
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "says"),
-    [
-        (b"00" * 32, 0o644, "chmod 600"),
-        (b"00" * 32, 0o640, "chmod 600"),
-        (b"00" * 31, 0o600, "31 bytes instead of 32"),
-        (b"00" * 33, 0o600, "33 bytes instead of 32"),
-        (b"", 0o600, "0 bytes instead of 32"),
-        (b"x" * 64, 0o600, "no key of 64"),
-        (b"\xff" * 32, 0o600, "no key of 64"),
-        (None, 0o600, "no such file"),
-    ],
-)
-def test_bad_keys_are_refused_with_a_reason(
-    tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, mode: int, says: str
-) -> None:
-    path = tmp_path / "key"
-    if content is not None:
-        path.write_bytes(content)
-        path.chmod(mode)
-        (tmp_path / "key.epoch").write_text("0\n")
-    fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--key-file", str(path)], 6, says)
-    if content is not None:
-        fails(capsys, tx, ["--in", str(wav), "--out", str(tmp_path / "air"), "--key-file", str(path)], 6, says)
-    fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--curve", str(path)], 6, says)
-
-
-def test_epochs_are_on_disk_before_they_are_used_and_one_sender_at_a_time_has_them(tmp_path: Path) -> None:
-    path = str(tmp_path / "key")
-    write_key(path)
-    given = []
-    for _ in range(3):
-        epochs = EpochFile(path)
-        for step in (2, 1, 1):
-            given.append(epochs.next(step))
-            assert int((tmp_path / "key.epoch").read_text()) == given[-1]
-        with pytest.raises(FileError, match="another sender"):
-            EpochFile(path)
-        epochs.close()
-    assert given == sorted(set(given))
-
-
-@pytest.mark.parametrize(
-    ("content", "says"), [(None, "only where it was made"), ("x", "damaged"), ("", "damaged"), ("-3", "damaged")]
-)
-def test_a_sender_without_its_counter_sends_nothing(tmp_path: Path, content: str | None, says: str) -> None:
-    path = str(tmp_path / "key")
-    write_key(path)
-    (tmp_path / "key.epoch").unlink()
-    if content is not None:
-        (tmp_path / "key.epoch").write_text(content)
-    with pytest.raises(FileError, match=says):
-        EpochFile(path)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_counter_that_cannot_be_kept_seals_nothing(tmp_path: Path) -> None:
-    write_key(str(tmp_path / "key"))
-    epochs = EpochFile(str(tmp_path / "key"))
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(FileError, match="nothing can be sealed"):
-            epochs.next(1)
-    finally:
-        tmp_path.chmod(0o700)
-
-
-def test_a_damaged_memory_of_what_was_heard_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "key"
-    write_key(str(path))
-    for content in ("{", "[]", '{"epoch": "x", "numbers": {}}'):
-        (tmp_path / "key.heard").write_text(content)
-        fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--key-file", str(path)], 6, "damaged")
 
 
 def test_without_the_library_sealing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,48 +239,3 @@ def test_repair_packets_are_sealed_too() -> None:
     assert isinstance(received, Repair) and received.last % protection.sequence_count == 7 and received.part == bytes(8)
     with pytest.raises(ReplayedPacketError):
         receiver.parse(packet)
-
-
-@pytest.mark.parametrize("client_key", [None, OTHER_KEY], ids=["no key", "another key"])
-def test_curve_lets_nobody_in_or_listen_without_the_key(client_key: bytes | None) -> None:
-    """A stranger's packets do not reach a bound receiver, and nothing reaches a stranger from a bound sender."""
-    endpoint = free_endpoint()
-    with (
-        ZmqLink.receiver(endpoint, curve_key=KEY) as receiver,
-        ZmqLink.sender(endpoint, curve_key=client_key) as stranger,
-        ZmqLink.sender(endpoint, curve_key=KEY) as friend,
-    ):
-        stranger.send(b"forged")
-        friend.send(b"genuine")
-        assert friend.drain(20.0) == 0 and receiver.receive(20.0) == b"genuine"
-        assert stranger.drain(0.3) == 1 and receiver.receive(0.3) is None
-    endpoint = free_endpoint()
-    with (
-        ZmqLink.sender(endpoint, bind=True, curve_key=KEY) as sender,
-        ZmqLink.receiver(endpoint, bind=False, curve_key=client_key) as stranger,
-        ZmqLink.receiver(endpoint, bind=False, curve_key=KEY) as friend,
-    ):
-        for k in range(4):  # PUSH hands them out in turn to whoever it lets in
-            sender.send(bytes([k]))
-        assert sender.drain(20.0) == 0
-        assert [friend.receive(20.0) for _ in range(4)] == [bytes([k]) for k in range(4)]
-        assert stranger.receive(0.3) is None
-
-
-def test_marks_of_unsure_bytes_come_with_the_packet() -> None:
-    import zmq
-
-    endpoint = free_endpoint()
-    with ZmqLink.receiver(endpoint) as receiver, zmq.Context() as context, context.socket(zmq.PUSH) as modem:
-        modem.linger = 0
-        modem.connect(endpoint)
-        for parts in ([b"abcdefghij", b"\x81\x40"], [b"abc"], [b"abc", bytes(99)], [b"abc", b""]):
-            modem.send_multipart(parts)
-        marked = [receiver.receive_marked(20.0) for _ in range(4)]
-    assert marked == [(b"abcdefghij", [0, 7, 9]), (b"abc", []), (b"abc", []), (b"abc", [])]
-
-
-def test_a_receiver_binds_to_this_machine_unless_told_otherwise() -> None:
-    args = rx.build_parser().parse_args(["--bind", "--null"])
-    assert args.bind == "tcp://127.0.0.1:5555"
-    assert rx.reachable("tcp://0.0.0.0:5555") and rx.reachable("tcp://*:1") and not rx.reachable(args.bind)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from stream import rx, tx
+from stream.content import Voice
 from stream.errors import FileError
-from stream.packet import PROFILES, Parsed, Voice
+from stream.packet import Parsed
+from stream.profile import PROFILES
 from stream.trace import Trace
 
 FAST = PROFILES["fast"]

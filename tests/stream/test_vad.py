@@ -11,9 +11,11 @@ import pytest
 import soundfile
 
 from stream import rx, tx
+from stream.content import Repair, Voice
 from stream.engine import Decoder, Encoder
-from stream.packet import PROFILES, TYPE_VOICE, Framing, Repair, Voice, packet_type
+from stream.packet import TYPE_VOICE, Framing, packet_type
 from stream.playback import play_packets
+from stream.profile import PROFILES
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.seal import Opener, Sealer
