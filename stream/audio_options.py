@@ -26,7 +26,7 @@ def add_device(parser: argparse.ArgumentParser, what: str) -> None:
     )
     verb = "sent" if what == "microphone" else "heard"
     group.add_argument("--record", metavar="DIR", help=f"also keep what was {verb} as {verb}-DATE-TIME.wav in this folder")
-    group.add_argument("--open-hz", type=number(8000, 192_000), help=argparse.SUPPRESS)  # a card with a wrong clock
+    group.add_argument("--open-hz", type=number(100, 192_000), help=argparse.SUPPRESS)  # a card with a wrong clock
 
 
 def add_voice(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from stream.benches import codec, forgery
+from stream.benches import codec, forgery, live
 from stream.errors import run_command
 from stream.options import HelpFormatter, command_parser
 
@@ -26,6 +26,7 @@ class Bench(Protocol):
 BENCHES: dict[str, Bench] = {
     "codec": codec,
     "forgery": forgery,
+    "live": live,
 }
 
 

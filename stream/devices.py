@@ -8,7 +8,8 @@ again and again until it is there. Whoever records or plays goes on meanwhile, w
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,14 +19,22 @@ from stream.errors import DeviceError
 from stream.frame import SAMPLE_RATE_HZ
 
 WATCH_S = 0.1
-STANDSTILL_S = 1.0  # without a callback, and the device is gone, even if PortAudio has not noticed
+STANDSTILL_S = 3.0  # without a callback, and the device is gone, even if PortAudio has not noticed
 BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # between attempts; the last one for ever
 COMPLAINT_S = 5.0  # between two lines about missing samples
 LATENCY_MS = 40.0
 NO_PORTAUDIO = """there is no PortAudio library, which microphone and speaker need
   install it: apt-get install libportaudio2 libasound2-plugins"""
-PRINTER = ctypes.CFUNCTYPE(None)
-_quiet_printer = PRINTER(lambda: None)  # lives as long as the libraries that call it
+
+
+def silence_libraries() -> None:
+    """Keep stderr for our own lines: PortAudio and ALSA print their inner errors, several for each unplugged device."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.fileno() == 2:
+            sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
 
 
 def import_sounddevice() -> Any:
@@ -40,11 +49,6 @@ def import_sounddevice() -> Any:
         raise DeviceError(NO_PORTAUDIO) from None
     except ImportError:
         raise DeviceError("no sounddevice; install it: pip install sounddevice") from None
-    # Both libraries print their inner errors on our stderr, lines for each device that is not there.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_quiet_printer)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(sounddevice._libname).PaUtil_SetDebugPrintFunction(_quiet_printer)
     return sounddevice
 
 
@@ -102,6 +106,7 @@ class Device:
         self._callback, self._cure, self._notify = callback, cure, notify
         self._calls = 0
         self._library = import_sounddevice()
+        silence_libraries()
         self._stream: Any = None
         self._open(wanted)
         self._closing = threading.Event()
@@ -119,7 +124,9 @@ class Device:
         kind = self._library.InputStream if self._kind == "input" else self._library.OutputStream
         channels = min(2, info[f"max_{self._kind}_channels"])
         # Speech at 16 kHz spares a resampler and its delay; one channel spares the other. Not every card can do it.
-        ways = [(self._open_hz or SAMPLE_RATE_HZ, 1), (info["default_samplerate"], 1), (info["default_samplerate"], channels)]
+        ways = [(SAMPLE_RATE_HZ, 1), (info["default_samplerate"], 1), (info["default_samplerate"], channels)]
+        if self._open_hz:
+            ways = [(self._open_hz, 1)]
         reason: Exception | None = None
         for rate_hz, count in ways:
             try:
@@ -131,7 +138,7 @@ class Device:
                 reason = reason or error
                 continue
             self._stream, self.name = stream, info["name"]
-            self.rate_hz = float(SAMPLE_RATE_HZ if rate_hz == self._open_hz else rate_hz)
+            self.rate_hz = float(SAMPLE_RATE_HZ if self._open_hz else rate_hz)
             self.opened += 1
             self.present = True
             return

@@ -69,13 +69,13 @@ class Speaker:
             return
         block = pcm if self._resample is None else self._resample.resample_chunk(pcm)
         now_s = time.monotonic()
+        cushion = round(self._latency_s * self._rate_hz)
+        if self._ring.level - cushion > LONGEST_QUEUE_S * self._rate_hz:
+            self.dropped_blocks += round((self._ring.level - cushion) / self._rate_hz / FRAME_S)
+            self._ring.skip(self._ring.level - cushion)  # newest speech wins, and the delay is as before
         if not self._ring.level:
             self._late_blocks += now_s < self._expected_s + LATE_S
-            self._ring.write(np.zeros(round(self._latency_s * self._rate_hz), np.float32))
-        excess = self._ring.level + len(block) - round((self._latency_s + LONGEST_QUEUE_S) * self._rate_hz)
-        if excess > 0:
-            self._ring.skip(excess)  # newest speech wins
-            self.dropped_blocks += 1
+            self._ring.write(np.zeros(cushion, np.float32))
         self._ring.write(block)
         self._expected_s = now_s + len(pcm) / SAMPLE_RATE_HZ
 
