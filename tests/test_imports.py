@@ -18,7 +18,29 @@ ALLOWED = {
     "export": {"export", "codec", "stream"},
 }
 # Inside stream: what is pure knows neither clock nor link nor device.
-PURE = ("frame", "packet", "fec", "protection", "repair", "seal", "control", "jitter", "vad", "playout", "stats", "concealment")
+PURE = (
+    "frame",
+    "packet",
+    "fec",
+    "protection",
+    "repair",
+    "seal",
+    "control",
+    "jitter",
+    "vad",
+    "playout",
+    "stats",
+    "concealment",
+    "ring",
+    "highpass",
+    "gate",
+    "leveller",
+    "limiter",
+    "keying",
+    "front",
+    "tone",
+    "alignment",
+)
 IMPURE_IMPORTS = {
     "time",
     "threading",
