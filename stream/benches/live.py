@@ -1,4 +1,4 @@
-"""clari-bench live: a long conversation between virtual microphone and loudspeaker, and whether anything drifts."""
+"""A long conversation between virtual microphone and loudspeaker, and whether anything drifts."""
 
 from __future__ import annotations
 
@@ -19,29 +19,25 @@ from stream.live_link import LiveLink, feed, recorded
 from stream.options import number, write_json
 from stream.sound_server import SoundServer
 
+HELP = "talk over virtual sound cards for an hour: drift, xruns and memory"
 PAUSE_S = 1.0
 SETTLED_MINUTES = 2  # after which memory and delay are compared
 
 
-def add_live(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--minutes", type=number(0.25, 100_000), default=60.0, help="how long to talk (default: %(default)g)")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=number(0.25, 100_000), default=60.0, help="how long to talk")
     parser.add_argument(
         "--mic-ppm",
         type=number(-10_000, 10_000),
         default=125.0,
-        help="clock error of the microphone, in steps of 62.5 ppm: its rate is a whole number of hertz (default: %(default)g)",
+        help="clock error of the microphone, in steps of 62.5 ppm: its rate is a whole number of hertz",
     )
-    parser.add_argument("--speaker-ppm", type=number(-10_000, 10_000), default=0.0, help="of the speaker (default: %(default)g)")
-    parser.add_argument("-p", "--profile", default="fast", help="packet size (default: %(default)s)")
-    parser.add_argument(
-        "--latency-ms", type=number(1, 1000), default=40.0, help="as of clari-tx and clari-rx (default: %(default)g)"
-    )
-    parser.add_argument("--delay-ms", type=number(0, 10_000), default=200.0, help="as of clari-rx (default: %(default)g)")
-    parser.add_argument(
-        "--speed", type=number(0.05, 1), default=1.0, help="of all clocks: less for a machine that is busy (default: %(default)g)"
-    )
-    parser.add_argument("--window-s", type=number(10, 600), default=60.0, help="speech in each row (default: %(default)g)")
+    parser.add_argument("--speaker-ppm", type=number(-10_000, 10_000), default=0.0, help="of the speaker")
+    parser.add_argument("-p", "--profile", default="fast", help="packet size")
+    parser.add_argument("--latency-ms", type=number(1, 1000), default=40.0, help="as of clari-tx and clari-rx")
+    parser.add_argument("--delay-ms", type=number(0, 10_000), default=200.0, help="as of clari-rx")
+    parser.add_argument("--speed", type=number(0.05, 1), default=1.0, help="of all clocks: less for a machine that is busy")
+    parser.add_argument("--window-s", type=number(10, 600), default=60.0, help="speech in each row")
     parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON; - is stdout")
 
 
@@ -57,7 +53,7 @@ def opened_hz(rate_hz: int, ppm: float) -> int:
     return round(rate_hz * (1 + ppm * 1e-6))
 
 
-def live(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code.
 
     Raises:

@@ -16,8 +16,8 @@ import soundfile
 
 from stream import rx, tx
 from stream.alignment import delay_s
+from stream.benches.live import opened_hz, talk
 from stream.demo import CLIP
-from stream.live_bench import opened_hz, talk
 from stream.live_link import LiveLink, feed, recorded
 from stream.sound_server import SoundServer, missing
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
