@@ -26,6 +26,8 @@ from channel.transit import Transit
 from channel.wall import wall_soak
 from stream.errors import run_command
 from stream.frame import FRAME_S, SAMPLES_PER_FRAME, Pcm
+from stream.front import Front
+from stream.keying import Keying, Mode
 from stream.memory import resident_mb
 from stream.options import SPEED, add_protection, command_parser, number, protection_of, write_json
 from stream.packet import Framing
@@ -64,7 +66,7 @@ def speaks(now_s: float) -> bool:
 def soak(hours: float, ppm: float, profile: Profile, protection: Protection, seed: int, row_s: float = 3600.0) -> Iterator[Row]:
     """Run so many hours of the receiver's clock; a row every `row_s`. The sender's clock is `ppm` faster."""
     framing = Framing(DECODER_ID, protection)
-    sender = Sender(RulerEncoder(), profile, 3, framing, vad=True)
+    sender = Sender(RulerEncoder(), profile, 3, framing, front=Front(keying=Keying(Mode.VOX)))
     receiver = Receiver(RulerDecoder(), DELAY_S, framing)
     arrived: list[bytes] = []
 

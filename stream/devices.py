@@ -1,27 +1,40 @@
-"""Microphone and speaker. sounddevice is imported here and only when a device is asked for.
+"""Sound cards by PortAudio: found by index or name, kept open, opened again when they were unplugged.
 
-The audio callback copies and counts, nothing else: no allocation that grows, no codec, no file. A queue of blocks
-lies between it and the loop.
+sounddevice is imported here and only when a device is asked for. The audio callback is its owner's; it may only copy.
+A thread watches the stream: when it has ended or stands still, it is closed, and the device with the same name is tried
+again and again until it is there. Whoever records or plays goes on meanwhile, with silence.
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
+import os
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import soxr
-
-from stream.audio import Resampler
 from stream.errors import DeviceError
-from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.frame import SAMPLE_RATE_HZ
 
-MICROPHONE_BLOCKS = 256  # of the size the device likes, a few milliseconds each
-SPEAKER_BLOCKS = 8  # of 80 ms: a device slower than the sender's drops speech here instead of adding delay for ever
-NO_PORTAUDIO = "no PortAudio library; install it: apt-get install libportaudio2"
+WATCH_S = 0.1
+STANDSTILL_S = 3.0  # without a callback, and the device is gone, even if PortAudio has not noticed
+BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # between attempts; the last one for ever
+COMPLAINT_S = 5.0  # between two lines about missing samples
+LATENCY_MS = 40.0
+NO_PORTAUDIO = """there is no PortAudio library, which microphone and speaker need
+  install it: apt-get install libportaudio2 libasound2-plugins"""
+
+
+def silence_libraries() -> None:
+    """Keep stderr for our own lines: PortAudio and ALSA print their inner errors, several for each unplugged device."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.fileno() == 2:
+            sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
 
 
 def import_sounddevice() -> Any:
@@ -41,131 +54,143 @@ def import_sounddevice() -> Any:
 
 def list_devices() -> str:
     """A table of the audio devices; the defaults are marked."""
-    return str(import_sounddevice().query_devices())
+    return str(import_sounddevice().query_devices()) or "no audio device; plug one in, or start the sound server"
 
 
 def find_device(kind: str, wanted: str | None) -> tuple[int, dict[str, Any]]:
     """Index and description of the device with that index or name part, or of the default one.
 
     kind: "input" or "output". Raises:
-        DeviceError: there is none.
+        DeviceError: there is none, or there are several.
     """
     sounddevice = import_sounddevice()
     try:
         info = sounddevice.query_devices(int(wanted) if wanted and wanted.isdigit() else wanted, kind)
-    except (ValueError, sounddevice.PortAudioError):
-        asked = f"no {kind} device {wanted!r}" if wanted else f"no default {kind} device"
+    except (ValueError, sounddevice.PortAudioError) as error:
+        several = str(error).startswith("Multiple")
+        asked = (
+            f"{'several' if several else 'no'} {kind} device{'s' * several} {wanted!r}" if wanted else f"no default {kind} device"
+        )
         raise DeviceError(f"{asked}; see --list-devices, then choose with --device") from None
     return info["index"], info
 
 
-class Microphone:
-    """A source of 16 kHz mono blocks from an input device."""
+class Device:
+    """An input or output stream that stays open for as long as there is a device of its name."""
 
-    def __init__(self, device: str | None):
-        self.overruns = 0
-        self._sounddevice = import_sounddevice()
-        index, info = find_device("input", device)
-        self.name = info["name"]
-        self._rate_hz = float(info["default_samplerate"])
-        self._blocks: queue.Queue[Pcm] = queue.Queue(MICROPHONE_BLOCKS)
-        self._finished = threading.Event()
-        try:
-            self._stream = self._sounddevice.InputStream(
-                self._rate_hz,
-                device=index,
-                channels=1,
-                dtype="float32",
-                latency="high",
-                callback=self._callback,
-                finished_callback=self._finished.set,
-            )
-            self._stream.start()
-        except self._sounddevice.PortAudioError as error:
-            raise DeviceError(f"cannot record from {self.name}: {error}; choose another --device") from None
+    def __init__(
+        self,
+        kind: str,
+        wanted: str | None,
+        latency_s: float,
+        callback: Callable[[Any, int], None],
+        cure: str,
+        notify: Callable[[str], None],
+        open_hz: float | None = None,
+    ):
+        """Open the device.
 
-    def _callback(self, samples: Any, frames: int, time: Any, status: Any) -> None:
-        self.overruns += bool(status)
-        try:
-            self._blocks.put_nowait(samples[:, 0].copy())  # PortAudio reuses its buffer after the call
-        except queue.Full:
-            self.overruns += 1
-
-    def blocks(self, stopped: Callable[[], bool]) -> Iterator[Pcm]:
-        """Blocks as they come, until `stopped`.
+        kind: "input" or "output". callback: gets PortAudio's samples [frames] of one channel, to be copied from or into,
+        and their number. cure: what helps against xruns. notify: gets a line when something happens.
+        open_hz: the rate to open at while it passes for 16 kHz, as a card with a wrong clock does; for measurements.
 
         Raises:
-            DeviceError: the device went away.
+            DeviceError: no such device, or it cannot be opened.
         """
-        resample = Resampler(self._rate_hz)
-        while not stopped():
+        self.name = ""
+        self.rate_hz = 0.0
+        self.xruns = 0  # blocks that came late for the device: samples were lost or doubled
+        self.opened = 0  # times
+        self.present = False
+        self._kind, self._wanted, self._latency_s, self._open_hz = kind, wanted, latency_s, open_hz
+        self._callback, self._cure, self._notify = callback, cure, notify
+        self._calls = 0
+        self._library = import_sounddevice()
+        silence_libraries()
+        self._stream: Any = None
+        self._open(wanted)
+        self._closing = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name=f"{kind} device", daemon=True)
+        self._keeper.start()
+
+    def close(self) -> None:
+        """Stop, and stop watching."""
+        self._closing.set()
+        self._keeper.join(timeout=2.0)
+        self._shut()
+
+    def _open(self, wanted: str | None) -> None:
+        index, info = find_device(self._kind, wanted)
+        kind = self._library.InputStream if self._kind == "input" else self._library.OutputStream
+        channels = min(2, info[f"max_{self._kind}_channels"])
+        # Speech at 16 kHz spares a resampler and its delay; one channel spares the other. Not every card can do it.
+        ways = [(SAMPLE_RATE_HZ, 1), (info["default_samplerate"], 1), (info["default_samplerate"], channels)]
+        if self._open_hz:
+            ways = [(self._open_hz, 1)]
+        reason: Exception | None = None
+        for rate_hz, count in ways:
             try:
-                yield resample(self._blocks.get(timeout=0.1))
-            except queue.Empty:
-                if self._finished.is_set():
-                    raise DeviceError(f"{self.name} stopped delivering; plug it in again or choose another --device") from None
+                stream = kind(
+                    rate_hz, device=index, channels=count, dtype="float32", latency=self._latency_s, callback=self._called
+                )
+                stream.start()
+            except self._library.PortAudioError as error:
+                reason = reason or error
+                continue
+            self._stream, self.name = stream, info["name"]
+            self.rate_hz = float(SAMPLE_RATE_HZ if self._open_hz else rate_hz)
+            self.opened += 1
+            self.present = True
+            return
+        action = "record from" if self._kind == "input" else "play on"
+        raise DeviceError(f"cannot {action} {info['name']}: {reason}; choose another --device, see --list-devices")
 
-    def close(self) -> None:
-        self._stream.close()
+    def _called(self, samples: Any, frames: int, time: Any, status: Any) -> None:
+        self._calls += 1
+        if status:
+            self.xruns += 1
+        self._callback(samples[:, 0], frames)
+        for channel in range(1, samples.shape[1] if self._kind == "output" else 0):
+            samples[:, channel] = samples[:, 0]
 
+    def _shut(self) -> None:
+        self.present = False
+        with contextlib.suppress(self._library.PortAudioError):
+            self._stream.close()
 
-class Speaker:
-    """A sink that plays 16 kHz mono blocks on an output device."""
+    def _keep(self) -> None:
+        calls, moved_s, told, told_s = -1, 0.0, 0, -COMPLAINT_S
+        while not self._closing.wait(WATCH_S):
+            now_s = time.monotonic()
+            if self._calls != calls:
+                calls, moved_s = self._calls, now_s
+            if self.xruns > told and now_s - told_s > COMPLAINT_S:
+                told, told_s = self.xruns, now_s
+                self._notify(f"{told} xruns so far on {self.name}: {self._cure}")
+            if not self._stream.active or now_s - moved_s > STANDSTILL_S:
+                self._wait_for_return()
+                moved_s = time.monotonic()
 
-    def __init__(self, device: str | None):
-        self.underruns = 0
-        self.dropped_blocks = 0
-        self._sounddevice = import_sounddevice()
-        index, info = find_device("output", device)
-        self.name = info["name"]
-        rate_hz = float(info["default_samplerate"])
-        self._rate_hz = rate_hz
-        self._resample = None if rate_hz == SAMPLE_RATE_HZ else soxr.ResampleStream(SAMPLE_RATE_HZ, rate_hz, 1, dtype="float32")
-        self._blocks: queue.Queue[Pcm] = queue.Queue(SPEAKER_BLOCKS)
-        self._rest = np.zeros(0, np.float32)
-        self._speaking = False
+    def _wait_for_return(self) -> None:
+        """Close the stream and open it again, which fails until the device is back."""
+        name, attempt = self.name, 0
+        self._shut()
+        self._notify(f"{name} went away; waiting for it")
+        while not self._closing.wait(BACK_OFF_S[min(attempt, len(BACK_OFF_S) - 1)]):
+            attempt += 1
+            try:
+                self._library._terminate()  # the list of devices is made once, when the library begins
+                self._library._initialize()
+                self._reopen(name)
+            except (DeviceError, self._library.PortAudioError):
+                continue
+            self._notify(f"{name} is back" if self.name == name else f"{self.name} takes the place of {name}")
+            return
+
+    def _reopen(self, name: str) -> None:
         try:
-            self._stream = self._sounddevice.OutputStream(
-                rate_hz, device=index, channels=1, dtype="float32", latency="high", callback=self._callback
-            )
-            self._stream.start()
-        except self._sounddevice.PortAudioError as error:
-            raise DeviceError(f"cannot play on {self.name}: {error}; choose another --device") from None
-
-    def _callback(self, output: Any, frames: int, time: Any, status: Any) -> None:
-        filled = 0
-        while filled < frames:
-            if not len(self._rest):
-                try:
-                    self._rest = self._blocks.get_nowait()
-                except queue.Empty:
-                    break
-            count = min(frames - filled, len(self._rest))
-            output[filled : filled + count, 0] = self._rest[:count]
-            self._rest = self._rest[count:]
-            filled += count
-        output[filled:, 0] = 0
-        # Silence between talk spurts is no underrun; running dry right after speech was played is.
-        self.underruns += filled < frames and self._speaking
-        self._speaking = filled == frames
-
-    @property
-    def queued_s(self) -> float:
-        """Seconds of sound that the device has not taken yet."""
-        return (len(self._rest) + sum(len(block) for block in [*self._blocks.queue])) / self._rate_hz
-
-    def write(self, pcm: Pcm) -> None:
-        block = pcm if self._resample is None else self._resample.resample_chunk(pcm)
-        try:
-            self._blocks.put_nowait(block)
-        except queue.Full:
-            with contextlib.suppress(queue.Empty):  # the callback may have emptied it meanwhile
-                self._blocks.get_nowait()  # newest speech wins
-            self._blocks.put_nowait(block)
-            self.dropped_blocks += 1
-
-    def close(self) -> None:
-        """Play what is queued, then stop."""
-        seconds = self._blocks.qsize() * SAMPLES_PER_FRAME / SAMPLE_RATE_HZ
-        self._sounddevice.sleep(round(1000 * min(seconds, 5.0)) + 200)
-        self._stream.close()
+            self._open(name)
+        except DeviceError:
+            if self._wanted is not None:
+                raise
+            self._open(None)  # nobody asked for that device: the default may be another by now

@@ -7,11 +7,12 @@ import sys
 from typing import Protocol
 
 from stream.audio import FileSink, NullSink, PipeSink, check_output
+from stream.audio_options import add_device
 from stream.clock import Clock
 from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
-from stream.frame import Pcm
+from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.keys import HeardFile, read_key
 from stream.link import ZmqLink, open_packets
 from stream.options import (
@@ -31,11 +32,15 @@ from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S
 from stream.profile import PROFILES, find_profile
-from stream.receiver import Receiver, receive
+from stream.receiver import PcmSink, Receiver, receive
+from stream.recording import Recording
 from stream.seal import TAG_BYTES, Opener
+from stream.speaker import UNDERRUN_CURE, Speaker
+from stream.tone import tone
 from stream.trace import Trace
 
 READ_BYTES = 4096
+TONE_S = 2.0
 
 DESCRIPTION = """Receive packets, repair and conceal what the link did to them, and play the speech.
 
@@ -53,6 +58,17 @@ class ClosableSink(Protocol):
     def close(self) -> None: ...
 
 
+class Recorded:
+    """A sink whose samples are kept as well."""
+
+    def __init__(self, sink: PcmSink, recording: Recording):
+        self._sink, self._recording = sink, recording
+
+    def write(self, pcm: Pcm) -> None:
+        self._sink.write(pcm)
+        self._recording.write(pcm)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-rx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
@@ -60,20 +76,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--bind", metavar="ENDPOINT", nargs="?", const=LOCAL, help=f"ZeroMQ endpoint to receive at; {LOCAL} unless one is given"
     )
     source.add_argument("--in", dest="input", metavar="FILE", help="read packets from a file; - is stdin")
+    source.add_argument(
+        "--tone", metavar="HZ", type=number(20, 7900), nargs="?", const=1000.0, help="play a test tone for two seconds"
+    )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--speaker", action="store_true", help="play on a speaker")
     target.add_argument("--out", metavar="FILE", help="write WAV or FLAC; - writes WAV to stdout")
     target.add_argument("--null", action="store_true", help="decode and count, but keep nothing")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     parser.add_argument("--raw", action="store_true", help="stdout gets raw signed 16-bit little-endian mono samples at 16 kHz")
-    parser.add_argument("-d", "--device", help="speaker: index or part of its name")
-    parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
     parser.add_argument("-m", "--model", default="base", help=f"shipped model ({', '.join(model_names()) or 'none'}), or a folder")
     parser.add_argument(
         "-p", "--profile", help=f"packet size of --in, if it cannot be told from the packets: {', '.join(PROFILES)}"
     )
     add_protection(parser)
     add_security(parser)
+    add_device(parser, "speaker")
     parser.add_argument(
         "--delay-ms",
         type=number(0, 10_000),
@@ -104,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 
             print(list_devices())
             return 0
-        if not (args.bind or args.input):
+        if not (args.bind or args.input or args.tone):
             raise UsageError("nothing to receive; add --bind ENDPOINT or --in FILE")
         if not (args.speaker or args.out or args.null):
             raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
@@ -113,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
         check_security(args, bool(args.bind))
         check_writable(args.stats)
         check_writable(args.record_trace)
-        return listen(args)
+        return play_tone(args) if args.tone else listen(args)
 
     return run_command("clari-rx", command)
 
@@ -123,17 +141,32 @@ def open_sink(args: argparse.Namespace) -> ClosableSink:
     if args.null:
         return NullSink()
     if args.speaker:
-        from stream.devices import Speaker
-
-        return Speaker(args.device)
+        return Speaker(args.device, args.latency_ms, (lambda line: None) if args.quiet else show, args.open_hz)
     return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
 
 
 def trouble(sink: ClosableSink) -> str:
     """What a speaker complains of, and the knob."""
-    underruns, dropped = getattr(sink, "underruns", 0), getattr(sink, "dropped_blocks", 0)
-    said = f", {underruns} underruns: increase --delay-ms" if underruns else ""
-    return said + (f", {dropped} blocks dropped by a slow device" if dropped else "")
+    if not isinstance(sink, Speaker):
+        return ""
+    said = f", {sink.underruns} underruns: {UNDERRUN_CURE}" if sink.underruns else ""
+    return said + (f", {sink.dropped_blocks} blocks dropped by a slow device" if sink.dropped_blocks else "")
+
+
+def play_tone(args: argparse.Namespace) -> int:
+    """Play the test tone and end."""
+    if args.out:
+        check_output(args.out, args.force)
+    sink, stop, clock = open_sink(args), Stop(), Clock()
+    due_s = clock.now_s()
+    try:
+        for pcm in tone(args.tone, TONE_S, stop):
+            sink.write(pcm)
+            due_s += len(pcm) / SAMPLE_RATE_HZ
+            clock.sleep_until(due_s)
+    finally:
+        sink.close()
+    return 130 if stop.requested else 0
 
 
 def open_seal(args: argparse.Namespace) -> Opener | None:
@@ -164,7 +197,10 @@ def listen(args: argparse.Namespace) -> int:
     trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
     receiver = Receiver(decoder, args.delay_ms / 1000, framing, show, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
+    recording = Recording(args.record, "heard", show) if args.record else None
     sink = open_sink(args)
+    paced: PcmSink = Paced(sink) if isinstance(sink, Card) else sink
+    ear = Recorded(paced, recording) if recording else paced
     receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
         open_to = (
@@ -175,11 +211,10 @@ def listen(args: argparse.Namespace) -> int:
         print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}{open_to}", file=sys.stderr, flush=True)
     try:
         if link:
-            paced = Paced(sink) if isinstance(sink, Card) else sink
-            receive(receiver, link, paced, Clock(args.speed), args.idle_exit_s, stop)
+            receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
             if not args.speaker:  # what has arrived belongs into the file
                 for pcm in receiver.rest():
-                    sink.write(pcm)
+                    ear.write(pcm)
         else:
             assert packets is not None
             file = packets
@@ -187,16 +222,21 @@ def listen(args: argparse.Namespace) -> int:
             def read() -> bytes:
                 return stop.next(lambda: file.read1(READ_BYTES), b"")
 
-            play_packets(receiver, read, sink, profile)
+            play_packets(receiver, read, ear, profile)
     finally:
         sink.close()
+        if recording:
+            recording.close()
         if trace:
             trace.close()
         if link:
             link.close()
     stats = receiver.stats
     news: dict[str, object] = {"station": receiver.mailbox.station, "texts": receiver.mailbox.texts}
-    write_json(args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **news, **stats.as_dict()})
+    troubles = sink.trouble if isinstance(sink, Speaker) else {}
+    write_json(
+        args.stats, {"model": decoder.meta.name, "shift_samples": decoder.meta.shift_samples, **news, **troubles, **stats.as_dict()}
+    )
     if not args.quiet:
         sealed = f"{stats.forged_packets} forged, {stats.replayed_packets} replayed, " if opener else ""
         print(

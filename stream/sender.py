@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,12 @@ from stream.content import Content, Control, Epoch, Voice
 from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
+from stream.front import Front
 from stream.link import PacketSink
 from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Framing, packet_type
 from stream.profile import Profile
 from stream.repair import BlockBuilder
 from stream.stats import SenderStats
-from stream.vad import VoiceActivity
 
 CONTROL_SPACING = 8  # voice packets for one control packet at most, while speech is sent
 IDENTITY_SPACING = 64  # voice packets from one identity to the next
@@ -38,11 +38,14 @@ class Sender:
         stream: int,
         framing: Framing | None = None,
         station: str = "",
-        vad: bool = False,
+        front: Front | None = None,
+        sent: Callable[[Pcm], None] | None = None,
     ):
         """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody.
 
-        vad: leave out packets without speech, but for one after each talk spurt.
+        front: what is done to the samples first, and which of them go on air: all unless given. A packet without any is
+        left out, but for one after each talk spurt.
+        sent: gets the samples of each packet that goes on air.
         """
         self.profile = profile
         self.framing = framing or Framing(encoder.meta.decoder_id)
@@ -61,8 +64,9 @@ class Sender:
         self._ahead = 0  # packets by which numbers are ahead of the time, after blocks that ended early
         self._since_control, self._since_identity = CONTROL_SPACING, IDENTITY_SPACING
         self._sent: dict[int, NDArray[np.uint8]] = {}  # codes of the newest packets, for repetition
-        self._activity = VoiceActivity() if vad else None
-        self._active = not vad  # whether the frames that wait hold speech
+        self._front = front or Front()
+        self._sent_samples, self._waiting_samples = sent, list[Pcm]()
+        self._active = False  # whether any of the frames that wait goes on air
         self._speaking = False  # whether the last packet was sent and had no end
 
     def say(self, text: str) -> None:
@@ -85,7 +89,7 @@ class Sender:
         if not self.stats.speech_samples:
             return self._remaining_controls()
         # The decoder still owes the last `shift_samples`; frames that carry them follow, then the packet is filled.
-        frames = math.ceil((self.stats.speech_samples + self._meta.shift_samples) / SAMPLES_PER_FRAME)
+        frames = math.ceil((self.stats.speech_samples + self._front.delay_samples + self._meta.shift_samples) / SAMPLES_PER_FRAME)
         frames += -frames % self.profile.frames
         silence = frames * SAMPLES_PER_FRAME - self.stats.frames * SAMPLES_PER_FRAME - len(self._samples)
         return self._encode(np.zeros(silence, np.float32), last_frame=frames) + self._remaining_controls()
@@ -94,8 +98,10 @@ class Sender:
         waiting = np.concatenate([self._samples, pcm])
         packets = []
         for start in range(0, len(waiting) - SAMPLES_PER_FRAME + 1, SAMPLES_PER_FRAME):
-            frame = waiting[start : start + SAMPLES_PER_FRAME]
-            self._active |= bool(self._activity and self._activity.active(frame))
+            frame, on_air = self._front(waiting[start : start + SAMPLES_PER_FRAME])
+            self._active |= on_air
+            if self._sent_samples:
+                self._waiting_samples.append(frame)
             began = time.perf_counter()
             self._codes.append(self._encoder.encode(frame))
             self.stats.encode_s += time.perf_counter() - began
@@ -111,7 +117,8 @@ class Sender:
         None for silence, except for one packet that ends a talk spurt. Numbers count on meanwhile: they are the time.
         """
         protection, codes, active = self.framing.protection, np.stack(self._codes), self._active
-        self._active = not self._activity
+        samples, self._waiting_samples = self._waiting_samples, []
+        self._active = False
         if not active and not self._speaking:
             self.stats.silent_packets += 1
             self._codes = []
@@ -121,6 +128,8 @@ class Sender:
             skipped = -self._sequence % protection.block
             self._sequence = (self._sequence + skipped) % protection.sequence_count
             self._ahead += skipped
+        if self._sent_samples:
+            self._sent_samples(np.concatenate(samples))
         end = last or not active
         self._speaking = not end
         repeated = self._sent.get((self._sequence - protection.repeat) % protection.sequence_count) if protection.repeat else None

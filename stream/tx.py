@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from stream.audio import read_file, read_pipe
+from stream.audio_options import add_device, add_voice, conditioning_of, keying_of
 from stream.clock import Clock
 from stream.control import check_station
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
+from stream.front import Front
+from stream.key_switch import KeySwitch
+from stream.keying import Keying, Mode
 from stream.keys import EpochFile, read_key
 from stream.link import PacketFile, PacketSink, ZmqLink
+from stream.microphone import OVERRUN_CURE, Microphone
 from stream.options import (
     SPEED,
     Stop,
@@ -24,13 +29,16 @@ from stream.options import (
     check_security,
     check_writable,
     command_parser,
+    number,
     protection_of,
     write_json,
 )
 from stream.packet import Framing
 from stream.profile import PROFILES, find_profile
+from stream.recording import Recording
 from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
+from stream.tone import tone
 
 PLAIN = Framing(decoder_id=0)
 
@@ -38,6 +46,7 @@ DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
 examples:
   clari-tx --mic --connect tcp://127.0.0.1:5555            speak to a receiver or a channel
+  clari-tx --mic --key ptt --connect tcp://127.0.0.1:5555  push to talk: the space bar begins and ends it
   clari-tx --in speech.wav --connect tcp://127.0.0.1:5555  send a file in real time
   clari-tx --in speech.wav --out air.bin --profile narrow  write the packets: the file's size is the air time
   clari-tx --text 'on our way' --station BASE --connect tcp://127.0.0.1:5555
@@ -51,8 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin"
     )
     source.add_argument("--mic", action="store_true", help="record from a microphone")
-    parser.add_argument("-d", "--device", help="microphone: index or part of its name")
-    parser.add_argument("-l", "--list-devices", action="store_true", help="list audio devices and exit")
+    source.add_argument(
+        "--tone", metavar="HZ", type=number(20, 7900), nargs="?", const=1000.0, help="a test tone; 1000 Hz unless given"
+    )
+    parser.add_argument("--tone-s", metavar="SECONDS", type=number(0.1, 86_400), default=10.0, help="how long --tone lasts")
     parser.add_argument("--raw", action="store_true", help="stdin is raw signed 16-bit little-endian mono samples at 16 kHz")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
@@ -65,7 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {profiles}; clari-rate shows it with protection")
     add_protection(parser)
     add_security(parser)
-    parser.add_argument("--no-vad", action="store_true", help="send silence too; else packets that hold no speech are left out")
+    add_device(parser, "microphone")
+    add_voice(parser)
     parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
     parser.add_argument(
         "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
@@ -87,8 +99,8 @@ def main(argv: list[str] | None = None) -> int:
 
             print(list_devices())
             return 0
-        if not (args.input or args.mic or args.text):
-            raise UsageError("nothing to send; add --mic or --in FILE, or --text TEXT")
+        if not (args.input or args.mic or args.tone or args.text):
+            raise UsageError("nothing to send; add --mic or --in FILE, --tone or --text TEXT")
         if not (args.connect or args.out):
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
         if args.stats == "-" and args.out == "-":
@@ -107,13 +119,18 @@ def transmit(args: argparse.Namespace) -> int:
     sealer = Sealer(read_key(args.key_file), args.tag_bytes or TAG_BYTES[0], epochs.next) if epochs else None
     curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
+
+    def notify(line: str) -> None:
+        if not args.quiet:
+            print(f"clari-tx: {line}", file=sys.stderr, flush=True)
+
+    front = Front(conditioning_of(args), keying_of(args, notify))
+    recording = Recording(args.record, "sent", notify) if args.record else None
     source: Iterable[Pcm]
     microphone = None
     if args.mic:
-        from stream.devices import Microphone
-
         encoder = load_encoder(args.model)  # before the device opens: loading holds the interpreter and would drop samples
-        microphone = Microphone(args.device)
+        microphone = Microphone(args.device, args.latency_ms, notify, args.open_hz)
         source = microphone.blocks(stop)
     elif args.input:
         blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
@@ -124,10 +141,10 @@ def transmit(args: argparse.Namespace) -> int:
         encoder = load_encoder(args.model)
         source = chain([first], source)
     else:
-        encoder, source = load_encoder(args.model), ()
+        encoder, source = load_encoder(args.model), tone(args.tone, args.tone_s, stop) if args.tone else ()
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
     station = check_station(args.station) if args.station else ""
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, vad=not args.no_vad)
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, recording.write if recording else None)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
@@ -139,9 +156,14 @@ def transmit(args: argparse.Namespace) -> int:
             flush=True,
         )
     clock = Clock(args.speed) if args.connect and not args.mic else None
+    switch = talk_switch(front.keying, notify) if front.keying.mode is Mode.PTT else None
     try:
         send(sender, source, link, clock)
     finally:
+        if switch:
+            switch.close()
+        if recording:
+            recording.close()
         link.close()
         if microphone:
             microphone.close()
@@ -155,6 +177,7 @@ def transmit(args: argparse.Namespace) -> int:
         "protection": str(protection),
         "nominal_bps": framing.on_air_bps(profile),
         "model": encoder.meta.name,
+        **(microphone.trouble if microphone else {}),
         **stats.as_dict(),
     }
     write_json(args.stats, summary)
@@ -162,7 +185,7 @@ def transmit(args: argparse.Namespace) -> int:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
         saved_s = stats.silent_packets * profile.packet_s
         saved = f", {saved_s:.1f} s of silence not sent ({stats.saved_share:.0%} of the air time)" if saved_s else ""
-        xruns = f", {microphone.overruns} overruns" if microphone and microphone.overruns else ""
+        xruns = f", {microphone.overruns} overruns: {OVERRUN_CURE}" if microphone and microphone.overruns else ""
         print(
             f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
@@ -171,6 +194,18 @@ def transmit(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 130 if stop.requested and not args.mic else 0
+
+
+def talk_switch(keying: Keying, notify: Callable[[str], None]) -> KeySwitch:
+    """The push-to-talk switch of a key; a line tells each change."""
+
+    def toggle() -> None:
+        keying.toggle()
+        notify(f"{'on' if keying.pressed else 'off'} air")
+
+    switch = KeySwitch(toggle)
+    notify(f"off air; {switch.how} to talk and to end")
+    return switch
 
 
 def until_stopped(blocks: Iterator[Pcm], stop: Stop) -> Iterator[Pcm]:

@@ -21,6 +21,7 @@ ALLOWED = {
 PURE = (
     *("frame", "profile", "content", "packet", "fec", "protection", "repair", "seal", "control", "vad", "stats", "concealment"),
     *("playout", "slot", "spurt", "numbering", "rivals", "belated", "jitter", "pace"),
+    *("ring", "highpass", "gate", "leveller", "limiter", "keying", "front", "tone", "alignment"),
 )
 IMPURE_IMPORTS = {
     "time",

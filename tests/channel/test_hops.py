@@ -12,6 +12,8 @@ import pytest
 
 from channel.relay import main
 from stream.content import Voice
+from stream.front import Front
+from stream.keying import Keying, Mode
 from stream.keys import read_key, write_key
 from stream.link import ZmqLink
 from stream.packet import TYPE_CONTROL, Framing, packet_type
@@ -37,7 +39,7 @@ def relay(*options: str) -> Iterator[None]:
 
 def test_talk_spurt_ends_and_control_packets_pass_the_relay() -> None:
     """Two talk spurts with silence between them, a station and a text: the receiver knows all of it and reports no loss."""
-    sender = Sender(RulerEncoder(), FAST, 2, station="BASE", vad=True)
+    sender = Sender(RulerEncoder(), FAST, 2, station="BASE", front=Front(keying=Keying(Mode.VOX)))
     sender.say("on our way")
     loud = np.tile(np.repeat(np.array([0.1, 0.001], np.float32), 1280), 16)
     silence = np.zeros(12 * FAST.frames * 1280, np.float32)

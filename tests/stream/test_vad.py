@@ -13,6 +13,8 @@ import soundfile
 from stream import rx, tx
 from stream.content import Repair, Voice
 from stream.engine import Decoder, Encoder
+from stream.front import Front
+from stream.keying import Keying, Mode
 from stream.packet import TYPE_VOICE, Framing, packet_type
 from stream.playback import play_packets
 from stream.profile import PROFILES
@@ -60,7 +62,9 @@ def test_steady_noise_is_learnt_and_speech_above_it_is_heard(noise: float) -> No
 
 def sent(encoder: Encoder, pcm: np.ndarray, protection: Protection, vad: bool = True) -> tuple[list[bytes], Sender]:
     memory = Memory()
-    sender = Sender(encoder, FAST, 3, Framing(encoder.meta.decoder_id, protection), vad=vad)
+    sender = Sender(
+        encoder, FAST, 3, Framing(encoder.meta.decoder_id, protection), front=Front(keying=Keying(Mode.VOX if vad else Mode.OPEN))
+    )
     send(sender, [pcm], memory, None)
     return memory.packets, sender
 
@@ -117,7 +121,7 @@ def test_losses_in_short_talk_spurts_are_repaired(encoder: Encoder, decoder: Dec
 def test_sealed_speech_with_pauses_longer_than_the_numbers(encoder: Encoder) -> None:
     pytest.importorskip("cryptography")
     protection, epochs = Protection(8, 4), iter(range(2, 100))
-    sender = Sender(encoder, FAST, 0, Framing(7, protection, Sealer(bytes(32), 4, lambda step: next(epochs))), vad=True)
+    sender = Sender(encoder, FAST, 0, Framing(7, protection, Sealer(bytes(32), 4, lambda step: next(epochs))))
     receiver, newest = Framing(7, protection, Opener(bytes(32), 4)), -1
     for pause in (100, 250, 256, 300, 700):
         sender._speaking, sender._active = False, True
