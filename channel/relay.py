@@ -34,6 +34,7 @@ from channel.simulator import ChannelConfig, Simulator, two_way
 from channel.trace import Trace, read_trace
 from channel.transit import Transit
 from stream.clock import Clock
+from stream.config import parse_options
 from stream.errors import FileError, UsageError, run_command
 from stream.keys import read_key
 from stream.link import LARGEST_PACKET_BYTES, PacketFile, PacketSink, ZmqLink, open_packets
@@ -88,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     pipe.add_argument("-f", "--force", action="store_true", help="overwrite --out")
     pipe.add_argument("--packet-bytes", type=int, metavar="N", help="size of every packet")
     pipe.add_argument("--packet-s", type=float, metavar="S", help="seconds between packets")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
     parser.add_argument("--report", metavar="FILE", help="write what happened as JSON; - is stdout")
     return parser
 
@@ -201,7 +203,8 @@ def run_channel(args: argparse.Namespace) -> int:
             pass  # the normal end of a process that would run for ever
         for simulator, transit, out in lanes:
             transit.refused += out.drain(DRAIN_S)
-            print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
+            if not args.quiet:
+                print(f"{NAME}: {summary(simulator, transit)}", file=sys.stderr)
         write_json(args.report, report_fields(args, config, lanes))
     return 0
 
@@ -210,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of `clari-channel`; returns the exit code."""
 
     def command() -> int:
-        args = build_parser().parse_args(argv)
+        args = parse_options(build_parser(), argv)
         if args.list_presets:
             print(preset_table())
             return 0

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stream.audio import read_file
+from stream.config import parse_options, without_settings
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.options import SPEED, add_protection, command_parser, number, protection_of
@@ -90,7 +91,9 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
         try:
             for name, command in commands.items():
                 with logs[name].open("wb") as log:
-                    running[name] = subprocess.Popen([sys.executable, "-m", *command, f"--speed={speed}"], stderr=log)
+                    running[name] = subprocess.Popen(
+                        [sys.executable, "-m", *command, f"--speed={speed}"], stderr=log, env=without_settings()
+                    )
             # The sender ends first, then the channel, which hands over all that is under way. Whoever fails ends the others,
             # which would wait for packets for ever.
             for name in ("tx", "channel"):
@@ -202,7 +205,7 @@ def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaire
 
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
-        args = build_parser().parse_args(argv)
+        args = parse_options(build_parser(), argv)
         try:
             import matplotlib  # noqa: F401
             from pystoi import stoi

@@ -90,6 +90,11 @@ class ZmqLink:
         self._socket.curve_serverkey = zmq.curve_public(secret)
         self._socket.curve_publickey, self._socket.curve_secretkey = zmq.curve_keypair()
 
+    @property
+    def queued_packets(self) -> int:
+        """Packets that wait here for the peer to read."""
+        return len(self._waiting)
+
     def send(self, packet: bytes) -> int:
         """Queue one packet; returns how many older ones had to be dropped because nobody reads."""
         self._waiting.append(packet)

@@ -45,7 +45,10 @@ SPEED = number(0.01, 1000.0)  # of clocks
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults shown, examples left as written."""
+    """Defaults shown where there are any, examples left as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, "", []) else super()._get_help_string(action)
 
 
 def clari_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict, dataclass
 
+from stream.config import parse_options
 from stream.errors import UsageError, run_command
 from stream.options import add_protection, command_parser, number, protection_of, write_json
 from stream.profile import CRC_BYTES, PROFILES, Profile, find_profile, on_air_bps, packet_bytes
@@ -94,7 +95,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
 
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
-        args = build_parser().parse_args(argv)
+        args = parse_options(build_parser(), argv)
         rows = rows_of(args)
         if args.json != "-":
             print(table(rows))

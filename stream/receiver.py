@@ -14,6 +14,7 @@ from stream.content import Control, Repair, Voice
 from stream.control import Mailbox
 from stream.engine import Decoder, DecoderState
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.history import Fate, PacketHistory
 from stream.link import ZmqLink
 from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError
 from stream.playout import LONGEST_DELAY_S, Playout
@@ -53,6 +54,7 @@ class Receiver:
         """
         self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
+        self.history = PacketHistory(self.framing)
         self._delay_s = delay_s
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
@@ -77,12 +79,15 @@ class Receiver:
             parsed = self.framing.parse(packet, unsure)
         except ForgedPacketError:
             self.stats.forged_packets += 1
+            self.history.refused(Fate.FORGED, packet)
             return None
         except ReplayedPacketError:
             self.stats.replayed_packets += 1
+            self.history.refused(Fate.REPLAYED, packet)
             return None
         except PacketError:
             self.stats.rejected_packets += 1
+            self.history.refused(Fate.DAMAGED, packet)
             return None
         self.stats.corrected_bytes += parsed.corrected_bytes
         self.stats.repaired_packets += parsed.corrected_bytes > 0
@@ -98,6 +103,7 @@ class Receiver:
             self._trace.add(now_s, parsed)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
+            self.history.arrived(parsed, arrival)
             stats.duplicate_packets += arrival is Arrival.DUPLICATE
             stats.late_packets += arrival is Arrival.LATE
             stats.other_packets += arrival is Arrival.OTHER
@@ -132,11 +138,14 @@ class Receiver:
     def _restore(self, now_s: float, voices: list[Voice]) -> None:
         # The newest first: while nothing is heard yet, each older one may still begin the talk spurt before it.
         for voice in reversed(voices):
-            self.stats.restored_packets += self.playout.restore(now_s, voice) is Arrival.ACCEPTED
+            if self.playout.restore(now_s, voice) is Arrival.ACCEPTED:
+                self.stats.restored_packets += 1
+                self.history.restored(voice)
 
     def play(self, now_s: float) -> Iterator[Pcm]:
         """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept."""
         for slot in self.playout.due(now_s):
+            self.history.slot(slot)
             pause_s = slot.due_s - self._played_until_s
             if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
                 yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
 
 from stream.audio import FileSink, NullSink, PipeSink, check_output
 from stream.audio_options import add_device
 from stream.clock import Clock
+from stream.config import parse_options
 from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
-from stream.errors import UsageError, run_command
+from stream.errors import ClariError, UsageError, run_command
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.keys import HeardFile, read_key
+from stream.level import LevelMeter
 from stream.link import ZmqLink, open_packets
 from stream.options import (
     SPEED,
@@ -34,10 +37,14 @@ from stream.playout import LONGEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 from stream.receiver import PcmSink, Receiver, receive
 from stream.recording import Recording
+from stream.report import Face, ReceiverView, Reporter, Tap, add_reporting, open_faces
 from stream.seal import TAG_BYTES, Opener
 from stream.speaker import UNDERRUN_CURE, Speaker
 from stream.tone import tone
 from stream.trace import Trace
+
+if TYPE_CHECKING:
+    from stream.web import Monitor
 
 READ_BYTES = 4096
 TONE_S = 2.0
@@ -110,13 +117,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on stderr")
+    add_reporting(parser)
+    parser.add_argument(
+        "--web", type=int, metavar="PORT", help="show the link in a browser, which can listen; needs the extra web"
+    )
+    parser.add_argument(
+        "--web-host", metavar="ADDRESS", default="127.0.0.1", help="address of --web; 0.0.0.0: for other machines too"
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
-        args = build_parser().parse_args(argv)
+        args = parse_options(build_parser(), argv)
         if args.list_devices:
             from stream.devices import list_devices
 
@@ -126,8 +139,10 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nothing to receive; add --bind ENDPOINT or --in FILE")
         if not (args.speaker or args.out or args.null):
             raise UsageError("nowhere to play; add --speaker, --out FILE or --null")
-        if args.stats == "-" and args.out == "-":
-            raise UsageError("samples and statistics cannot share stdout; write --stats to a file")
+        if [args.stats, args.stats_json, args.out].count("-") > 1:
+            raise UsageError("samples and statistics cannot share stdout; write --stats and --stats-json to files")
+        if args.web is not None and not args.bind:
+            raise UsageError("--web shows a link while it runs; add --bind ENDPOINT")
         check_security(args, bool(args.bind))
         check_writable(args.stats)
         check_writable(args.record_trace)
@@ -143,6 +158,22 @@ def open_sink(args: argparse.Namespace) -> ClosableSink:
     if args.speaker:
         return Speaker(args.device, args.latency_ms, (lambda line: None) if args.quiet else show, args.open_hz)
     return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
+
+
+def open_monitor(args: argparse.Namespace) -> Monitor | None:
+    """The page of --web, if it is asked for; only then is anything of a web server loaded.
+
+    Raises:
+        ClariError: the extra is not installed, or the address cannot be bound.
+    """
+    if args.web is None:
+        return None
+    missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
+    if missing:
+        raise ClariError(f"--web needs {', '.join(missing)}; install: pip install 'clari[web]'")
+    from stream.web import Monitor
+
+    return Monitor(args.web_host, args.web)
 
 
 def trouble(sink: ClosableSink) -> str:
@@ -198,9 +229,9 @@ def listen(args: argparse.Namespace) -> int:
     receiver = Receiver(decoder, args.delay_ms / 1000, framing, show, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     recording = Recording(args.record, "heard", show) if args.record else None
+    monitor = open_monitor(args)
     sink = open_sink(args)
     paced: PcmSink = Paced(sink) if isinstance(sink, Card) else sink
-    ear = Recorded(paced, recording) if recording else paced
     receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
         open_to = (
@@ -209,9 +240,16 @@ def listen(args: argparse.Namespace) -> int:
             else ""
         )
         print(f"clari-rx: listening at {args.bind}, model {decoder.meta.name}{open_to}", file=sys.stderr, flush=True)
+    if monitor and not args.quiet:
+        print(f"clari-rx: monitor at {monitor.url}{monitor.warning}", file=sys.stderr, flush=True)
+    meter = LevelMeter()
+    view = ReceiverView(receiver, meter, decoder.meta.name, decoder.meta.shift_samples / SAMPLE_RATE_HZ, sink)
+    faces: list[Face] = [*open_faces(args, live=bool(link)), *([monitor] if monitor else [])]
+    ear = Tap(paced, [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
     try:
         if link:
-            receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
+            with Reporter(view.look, faces):
+                receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
             if not args.speaker:  # what has arrived belongs into the file
                 for pcm in receiver.rest():
                     ear.write(pcm)
@@ -222,7 +260,8 @@ def listen(args: argparse.Namespace) -> int:
             def read() -> bytes:
                 return stop.next(lambda: file.read1(READ_BYTES), b"")
 
-            play_packets(receiver, read, ear, profile)
+            with Reporter(view.look, faces):
+                play_packets(receiver, read, ear, profile)
     finally:
         sink.close()
         if recording:

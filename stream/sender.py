@@ -58,7 +58,7 @@ class Sender:
         self._codes: list[Codes] = []
         protection = self.framing.protection
         self._blocks = BlockBuilder(protection) if protection.block else None
-        self._station = station
+        self.station = station
         self._controls: deque[Content] = deque()
         self._messages = self._voice_packets = 0
         self._ahead = 0  # packets by which numbers are ahead of the time, after blocks that ended early
@@ -68,6 +68,11 @@ class Sender:
         self._sent_samples, self._waiting_samples = sent, list[Pcm]()
         self._active = False  # whether any of the frames that wait goes on air
         self._speaking = False  # whether the last packet was sent and had no end
+
+    @property
+    def speaking(self) -> bool:
+        """Whether speech is on air: the newest packet was sent and does not end a talk spurt."""
+        return self._speaking
 
     def say(self, text: str) -> None:
         """Queue a text message; it leaves between voice packets and after them.
@@ -176,9 +181,9 @@ class Sender:
 
     def _identify(self) -> None:
         """Queue who speaks and, on a sealed link, the key epoch, before any text."""
-        if self._station:
+        if self.station:
             body = identity_body(
-                self._station, self.framing.decoder_id, self.framing.protection, self.framing.body_bytes(self.profile)
+                self.station, self.framing.decoder_id, self.framing.protection, self.framing.body_bytes(self.profile)
             )
             self._controls.appendleft(Control(self._stream, False, body))
         if self.framing.seal:

@@ -23,6 +23,7 @@ class SenderStats:
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
     encode_s: float = 0.0  # processor time of the encoder
+    talk_state: str = "open"  # of the microphone: "open", or what push-to-talk or voice operation make of it
 
     @property
     def speech_s(self) -> float:
@@ -53,7 +54,7 @@ class SenderStats:
     def real_time_factor(self) -> float:
         return self.encode_s / (self.frames * FRAME_S) if self.frames else 0.0
 
-    def as_dict(self) -> dict[str, float | int]:
+    def as_dict(self) -> dict[str, float | int | str]:
         rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}
         rates |= {"control_share": self.control_share, "saved_share": self.saved_share}
         return {"schema_version": SCHEMA_VERSION, **asdict(self), **rates, "real_time_factor": self.real_time_factor}

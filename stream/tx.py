@@ -11,6 +11,7 @@ from itertools import chain
 from stream.audio import read_file, read_pipe
 from stream.audio_options import add_device, add_voice, conditioning_of, keying_of
 from stream.clock import Clock
+from stream.config import parse_options
 from stream.control import check_station
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
@@ -19,6 +20,7 @@ from stream.front import Front
 from stream.key_switch import KeySwitch
 from stream.keying import Keying, Mode
 from stream.keys import EpochFile, read_key
+from stream.level import LevelMeter
 from stream.link import PacketFile, PacketSink, ZmqLink
 from stream.microphone import OVERRUN_CURE, Microphone
 from stream.options import (
@@ -36,6 +38,7 @@ from stream.options import (
 from stream.packet import Framing
 from stream.profile import PROFILES, find_profile
 from stream.recording import Recording
+from stream.report import Reporter, SenderView, add_reporting, open_faces
 from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
 from stream.tone import tone
@@ -87,13 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--speed", type=SPEED, default=1.0, help="clock factor: 8 sends eight seconds in one, to receivers of the same --speed"
     )
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
+    add_reporting(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
-        args = build_parser().parse_args(argv)
+        args = parse_options(build_parser(), argv)
         if args.list_devices:
             from stream.devices import list_devices
 
@@ -103,8 +106,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("nothing to send; add --mic or --in FILE, --tone or --text TEXT")
         if not (args.connect or args.out):
             raise UsageError("nowhere to send; add --connect ENDPOINT or --out FILE")
-        if args.stats == "-" and args.out == "-":
-            raise UsageError("packets and statistics cannot share stdout; write --stats to a file")
+        if [args.stats, args.stats_json, args.out].count("-") > 1:
+            raise UsageError("packets and statistics cannot share stdout; write --stats and --stats-json to files")
         check_security(args, bool(args.connect))
         check_writable(args.stats)
         return transmit(args)
@@ -157,8 +160,11 @@ def transmit(args: argparse.Namespace) -> int:
         )
     clock = Clock(args.speed) if args.connect and not args.mic else None
     switch = talk_switch(front.keying, notify) if front.keying.mode is Mode.PTT else None
+    meter = LevelMeter()
+    view = SenderView(sender, meter, link, encoder.meta.name, lambda: microphone.overruns if microphone else 0)
     try:
-        send(sender, source, link, clock)
+        with Reporter(view.look, open_faces(args, live=bool(args.mic or args.connect))):
+            send(sender, meter.watch(source), link, clock)
     finally:
         if switch:
             switch.close()
