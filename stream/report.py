@@ -247,7 +247,8 @@ class Reporter:
                     with contextlib.suppress(OSError, ValueError):
                         print(f"statistics end here, speech goes on: {reason.lower()}; check free space", file=sys.stderr)
                     continue
-                due_s = max(due_s, uptime_s - face.interval_s) + face.interval_s
+                due_s += face.interval_s  # on its grid, unless time was lost
+                due_s = due_s if due_s > uptime_s else uptime_s + face.interval_s
             due.append((face, due_s))
         self._due = due
 

@@ -118,9 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
     add_reporting(parser)
-    parser.add_argument(
-        "--web", type=int, metavar="PORT", help="show the link in a browser, which can listen; needs the extra web"
-    )
+    parser.add_argument("--web", type=int, metavar="PORT", help="show the link in a browser, which can listen; needs the extra web")
     parser.add_argument(
         "--web-host", metavar="ADDRESS", default="127.0.0.1", help="address of --web; 0.0.0.0: for other machines too"
     )

@@ -44,6 +44,7 @@ PAGE = Path(__file__).parent / "page"
 INTERVAL_S = 0.5  # between two looks at the link
 HISTORY_S, HISTORY_POINTS = 1.0, 900  # a quarter of an hour, for who comes later
 WAITING_BLOCKS = 50  # of 80 ms, for each browser and before all of them
+SEND_BUFFER_BYTES = 65_536  # two seconds of sound: what waits in the kernel ages unseen
 MOST_BROWSERS = 8
 CLOSING_S = 3.0
 HEADERS = {
@@ -69,11 +70,12 @@ class Monitor:
         address, number = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{address}]' if ':' in address else address}:{number}/"
         self.warning = "" if ipaddress.ip_address(address).is_loopback else ", open to anybody who reaches it"
-        self.dropped_blocks = 0  # that a browser was too slow for
+        self.dropped_blocks = 0  # of sound, that somebody was too slow for
         self._browsers: set[_Browser] = set()
         self._points: deque[tuple[float, ...]] = deque(maxlen=HISTORY_POINTS)
         self._sound: deque[bytes] = deque(maxlen=WAITING_BLOCKS)
-        self._status: str | None = None
+        self._status: str | None = None  # the newest, until it is handed over
+        self._shown: str | None = None  # the newest, for who comes later
         self._woken = False  # a hand-over to the loop is on its way: never more than one
         self._loop: asyncio.AbstractEventLoop | None = None
         routes = [WebSocketRoute("/live", self._live), Mount("/", StaticFiles(directory=PAGE, html=True))]
@@ -93,6 +95,7 @@ class Monitor:
     def hear(self, pcm: Pcm) -> None:
         """Take samples [N] that are being heard. Returns at once."""
         if self._browsers:
+            self.dropped_blocks += len(self._sound) == WAITING_BLOCKS
             self._sound.append(np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
             self._wake()
 
@@ -101,7 +104,7 @@ class Monitor:
         assert isinstance(snapshot, ReceiverSnapshot)
         if not self._points or snapshot.unix_s - self._points[-1][0] >= HISTORY_S or snapshot.unix_s < self._points[-1][0]:
             self._points.append((snapshot.unix_s, snapshot.loss_before_repair, snapshot.loss_after_repair))
-        self._status = json.dumps(snapshot.as_dict())
+        self._status = self._shown = json.dumps(snapshot.as_dict())
         self._wake()
 
     def close(self) -> None:
@@ -145,6 +148,7 @@ class Monitor:
         await websocket.accept()
         browser = _Browser()
         feeding = asyncio.create_task(browser.feed(websocket, json.dumps({"kind": "history", "points": tuple(self._points)})))
+        browser.take(self._shown, [])
         self._browsers.add(browser)
         try:
             while (await websocket.receive())["type"] != "websocket.disconnect":
@@ -236,8 +240,10 @@ def bind(host: str, port: int) -> socket.socket:
         raise LinkError(f"cannot serve a page at {host!r}: no such host; give --web-host an address of this machine") from None
     server = socket.socket(family, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a receiver that is started again takes its old port at once
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         server.bind(address)
+        server.listen()  # from now on a browser waits for the server instead of being turned away
     except OSError as error:
         server.close()
         cure = {
