@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from stream.content import Voice
+from stream.numbering import sequence_difference
 from stream.packet import Framing, Parsed
 from stream.profile import Profile
 from stream.slot import Arrival, Slot

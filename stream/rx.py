@@ -143,6 +143,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("--web shows a link while it runs; add --bind ENDPOINT")
         check_security(args, bool(args.bind))
         check_writable(args.stats)
+        check_writable(args.stats_json)
         check_writable(args.record_trace)
         return play_tone(args) if args.tone else listen(args)
 

@@ -110,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("packets and statistics cannot share stdout; write --stats and --stats-json to files")
         check_security(args, bool(args.connect))
         check_writable(args.stats)
+        check_writable(args.stats_json)
         return transmit(args)
 
     return run_command("clari-tx", command)

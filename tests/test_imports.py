@@ -22,6 +22,7 @@ PURE = (
     *("frame", "profile", "content", "packet", "fec", "protection", "repair", "seal", "control", "vad", "stats", "concealment"),
     *("playout", "slot", "spurt", "numbering", "rivals", "belated", "jitter", "pace"),
     *("ring", "highpass", "gate", "leveller", "limiter", "keying", "front", "tone", "alignment"),
+    *("history", "level", "snapshot", "face"),
 )
 IMPURE_IMPORTS = {
     "time",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import os
+import pty
+import signal
 import socket
 import struct
 import subprocess
@@ -16,6 +21,7 @@ import soundfile
 
 from stream import bench, demo, devices, rate, rx, tx
 from stream.demo import CLIP
+from stream.link import ZmqLink
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +144,80 @@ def test_an_interrupted_receiver_keeps_what_it_heard(tmp_path: Path, wav: Path) 
     assert soundfile.info(out).frames == 5 * 8 * 1280  # all that was sent, also what had not had its turn
 
 
+def test_statistics_every_second_from_both_ends(tmp_path: Path, wav: Path) -> None:
+    endpoint, files = free_endpoint(), {kind: tmp_path / f"{kind}.jsonl" for kind in ("receiver", "sender")}
+    command = [sys.executable, "-m", "stream.rx", "--bind", endpoint, "--null", "--stats-json", str(files["receiver"])]
+    receiver = subprocess.Popen([*command, "--speed", "4", "--idle-exit-s", "2"], cwd=ROOT, stderr=subprocess.PIPE)
+    try:
+        assert receiver.stderr is not None and b"listening" in receiver.stderr.readline()
+        sending = ["--in", str(wav), "--connect", endpoint, "--speed", "4", "-q", "--station", "base"]
+        assert tx.main([*sending, "--stats-json", str(files["sender"])]) == 0
+        receiver.communicate(timeout=120)
+    finally:
+        receiver.kill()
+    for kind, file in files.items():
+        looks = [json.loads(line) for line in file.read_text().splitlines()]
+        assert [look["final"] for look in looks] == [False] * (len(looks) - 1) + [True]
+        assert all(look["kind"] == kind and look["schema_version"] == 1 for look in looks)
+        assert all(later["uptime_s"] > look["uptime_s"] for look, later in itertools.pairwise(looks))
+    sent, heard = (json.loads(files[kind].read_text().splitlines()[-1]) for kind in ("sender", "receiver"))
+    assert sent["packets"] == heard["received_packets"] > 0 and heard["station"] == sent["station"] == "BASE"
+    assert sent["on_air_bytes"] == heard["received_bytes"]
+
+
+def test_a_file_that_is_decoded_has_one_last_look(tmp_path: Path, wav: Path) -> None:
+    air, stats = tmp_path / "air.bin", tmp_path / "rx.jsonl"
+    assert tx.main(["--in", str(wav), "--out", str(air), "-q"]) == 0
+    assert rx.main(["--in", str(air), "--null", "-q", "--stats-json", str(stats)]) == 0
+    look = json.loads(stats.read_text().splitlines()[-1])
+    assert look["final"] and look["strip"] == "r" * look["received_packets"] and look["frames"] == 8 * look["received_packets"]
+
+
+def read_terminal(leader: int, until: str) -> str:
+    """What appears on a terminal up to some words; up to its end if there are none."""
+    text = b""
+    while not until or until.encode() not in text:
+        try:
+            more = os.read(leader, 4096)
+        except OSError:  # the last program has closed it
+            more = b""
+        if not more:
+            break
+        text += more
+    return text.decode()
+
+
+@pytest.mark.parametrize("kind", ["receiver", "sender"])
+def test_a_terminal_shows_a_panel_and_ctrl_c_a_summary(kind: str) -> None:
+    endpoint = free_endpoint()
+    command = {
+        "receiver": ["stream.rx", "--bind", endpoint, "--null"],
+        "sender": ["stream.tx", "--in", str(CLIP), "--connect", endpoint],
+    }[kind]
+    leader, follower = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    with contextlib.ExitStack() as stack:
+        if kind == "sender":
+            stack.enter_context(ZmqLink.receiver(endpoint))
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=follower, env=environment
+        )
+        os.close(follower)
+        try:
+            shown = read_terminal(leader, "Ctrl-C ends")
+            assert ("waiting for packets" if kind == "receiver" else "bps now") in shown
+            process.send_signal(signal.SIGINT)
+            rest = read_terminal(leader, "")
+            assert process.wait(timeout=120) == (0 if kind == "receiver" else 130)
+        finally:
+            process.kill()
+            os.close(leader)
+        assert process.stdout is not None and process.stdout.read() == b""  # stdout is for data
+    last = rest.strip().splitlines()[-1]
+    assert ("0 packets, 0 repaired" if kind == "receiver" else "s of speech") in last
+    assert "\x1b[?25h" in rest and "Traceback" not in rest  # the cursor is back
+
+
 def bad_wav(path: Path, kind: str) -> Path:
     path = path / f"{kind}.wav"
     header = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + 400, b"WAVEfmt ", 16, 1, 1, 0, 0, 2, 16, b"data", 400)
@@ -175,6 +255,8 @@ def test_samples_that_are_no_numbers_are_sent_as_silence_with_a_word(tmp_path: P
         (["--in", "WAV", "--out", "DIR/no/air"], 6, "cannot write"),
         (["--in", "WAV", "--connect", "carrier-pigeon"], 5, "tcp://127.0.0.1:5555"),
         (["--in", "WAV", "--out", "-", "--stats", "-"], 2, "stdout"),
+        (["--in", "WAV", "--out", "-", "--stats-json", "-"], 2, "stdout"),
+        (["--in", "WAV", "--out", "AIR", "--stats-json", "DIR/no/s.json"], 6, "folder does not exist"),
         (["--in", "WAV", "--connect", "tcp://no.such.host.invalid:5555"], 5, "no host"),
         (["--in", "WAV", "--connect", "tcp://127.0.0.1:99999"], 5, "1 to 65535"),
         (["--in", "WAV", "--connect", "inproc://x"], 5, "only tcp:// and ipc://"),
