@@ -156,7 +156,8 @@ def _words(actions: Mapping[str, argparse.Action], settings: Mapping[str, object
     for name, value in settings.items():
         action, option = actions[name], f"--{name}"
         if isinstance(value, bool) and action.nargs in (0, "?"):
-            words += [option] if value else []
+            negation = [f"--no-{name}"] if isinstance(action, argparse.BooleanOptionalAction) else []
+            words += [option] if value else negation
         elif action.nargs == 0 or isinstance(value, bool):
             wanted = "true or false" if action.nargs == 0 else "a value"
             raise UsageError(f"{where}: {name} = {value!r} is not possible; give {wanted}")

@@ -35,6 +35,13 @@ class Keying:
         self._max_talk_s, self._notify = max_talk_s, notify
         self._talk_s = self._pause_s = 0.0
 
+    @property
+    def state(self) -> str:
+        """`open`, `vox`, `ptt on`, `ptt off`, or `timed out` for whichever of them."""
+        if self.timed_out:
+            return "timed out"
+        return f"ptt {'on' if self.pressed else 'off'}" if self.mode is Mode.PTT else self.mode.value
+
     def toggle(self) -> None:
         """Press the switch, or release it."""
         self.pressed = not self.pressed

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from stream.face import counted, delays, quality, talking
 from stream.history import Fate
+from stream.microphone import OVERRUN_CURE
 from stream.snapshot import ReceiverSnapshot, SenderSnapshot, Snapshot
+from stream.speaker import UNDERRUN_CURE
 
 METER_FLOOR_DB = -60.0
 METER_WIDTH = 40
@@ -75,7 +77,7 @@ def sender_rows(snapshot: SenderSnapshot) -> list[tuple[str, RenderableType]]:
         ("queue", queue),
     ]
     if snapshot.overruns:
-        rows.append(("device", Text(f"{snapshot.overruns} overruns", "red")))
+        rows.append(("device", Text(f"{snapshot.overruns} overruns: {OVERRUN_CURE}", "red")))
     return rows
 
 
@@ -94,7 +96,7 @@ def receiver_rows(snapshot: ReceiverSnapshot) -> list[tuple[str, RenderableType]
         ("delay", Text(f"{snapshot.delay_s:.2f} s without the link = {delay}")),
     ]
     if snapshot.underruns or snapshot.dropped_blocks:
-        trouble = f"{snapshot.underruns} underruns: increase --delay-ms" + counted(snapshot.dropped_blocks, "blocks dropped")
+        trouble = f"{snapshot.underruns} underruns: {UNDERRUN_CURE}" + counted(snapshot.dropped_blocks, "blocks dropped")
         rows.append(("device", Text(trouble, "red")))
     rows += [("text" if not place else "", Text(text)) for place, text in enumerate(snapshot.texts[-SHOWN_TEXTS:])]
     return rows

@@ -14,27 +14,22 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from stream.errors import FileError
+from stream.errors import ClariError, FileError
 from stream.face import line_of
-from stream.frame import Pcm
-from stream.level import LevelMeter
-from stream.link import PacketSink, ZmqLink
 from stream.options import check_writable
-from stream.receiver import PcmSink, Receiver
-from stream.sender import Sender
-from stream.snapshot import ReceiverSnapshot, SenderSnapshot, Snapshot
+from stream.snapshot import SenderSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from stream.web import Monitor
 
 TICK_S = 0.25
 JSON_INTERVAL_S = 1.0
 LINE_INTERVAL_S = 10.0
 VERBOSE_LINE_INTERVAL_S = 1.0
-RECENT_S = 10.0  # that the newest bit rate is taken over
-SHOWN_TEXTS = 20
 
 
 class Face(Protocol):
@@ -45,115 +40,6 @@ class Face(Protocol):
     def show(self, snapshot: Snapshot) -> None: ...
 
     def close(self) -> None: ...
-
-
-class SenderView:
-    """Takes snapshots of a sender."""
-
-    def __init__(self, sender: Sender, meter: LevelMeter, link: PacketSink, model: str, overruns: Callable[[], int] = lambda: 0):
-        self._sender, self._meter, self._link, self._model, self._overruns = sender, meter, link, model, overruns
-        self._recent: deque[tuple[float, int]] = deque()  # uptime and bytes on air
-
-    def look(self, unix_s: float, uptime_s: float, final: bool) -> SenderSnapshot:
-        sender, meter, stats = self._sender, self._meter, self._sender.stats
-        self._recent.append((uptime_s, stats.on_air_bytes))
-        while len(self._recent) > 2 and self._recent[1][0] <= uptime_s - RECENT_S:
-            self._recent.popleft()
-        since_s, bytes_then = self._recent[0]
-        passed_s = uptime_s - since_s
-        return SenderSnapshot(
-            kind="sender",
-            unix_s=unix_s,
-            uptime_s=uptime_s,
-            final=final,
-            model=self._model,
-            profile=sender.profile.name,
-            protection=str(sender.framing.protection),
-            station=sender.station,
-            level_db=meter.level_db,
-            peak_db=meter.peak_db,
-            clipped_samples=meter.clipped_samples,
-            clipping=meter.clipping,
-            real_time_factor=stats.real_time_factor,
-            talk_state=stats.talk_state,
-            speaking=sender.speaking,
-            speech_s=stats.speech_s,
-            nominal_bps=sender.framing.on_air_bps(sender.profile),
-            recent_bps=(stats.on_air_bytes - bytes_then) * 8 / passed_s if passed_s > 0 else 0.0,
-            on_air_bps=stats.on_air_bps,
-            on_air_bytes=stats.on_air_bytes,
-            packets=stats.packets,
-            repair_packets=stats.repair_packets,
-            control_packets=stats.control_packets,
-            silent_packets=stats.silent_packets,
-            dropped_packets=stats.dropped_packets,
-            queued_packets=self._link.queued_packets if isinstance(self._link, ZmqLink) else 0,
-            overruns=self._overruns(),
-        )
-
-
-class ReceiverView:
-    """Takes snapshots of a receiver."""
-
-    def __init__(self, receiver: Receiver, meter: LevelMeter, model: str, codec_delay_s: float, sink: object = None):
-        """`sink` may count `underruns` and `dropped_blocks`, as a speaker does."""
-        self._receiver, self._meter, self._model, self._codec_delay_s, self._sink = receiver, meter, model, codec_delay_s, sink
-
-    def look(self, unix_s: float, uptime_s: float, final: bool) -> ReceiverSnapshot:
-        receiver, meter, stats = self._receiver, self._meter, self._receiver.stats
-        history, profile, protection = receiver.history, receiver.history.profile, receiver.framing.protection
-        before, after, count = history.loss()
-        packet_s = profile.packet_s if profile else 0.0
-        waiting_s = stats.playout_delay_s
-        protection_s = min(waiting_s, protection.delay_s(packet_s))
-        return ReceiverSnapshot(
-            kind="receiver",
-            unix_s=unix_s,
-            uptime_s=uptime_s,
-            final=final,
-            model=self._model,
-            profile=profile.name if profile else "",
-            protection=str(protection),
-            station=receiver.mailbox.station,
-            level_db=meter.level_db,
-            peak_db=meter.peak_db,
-            clipped_samples=meter.clipped_samples,
-            clipping=meter.clipping,
-            real_time_factor=stats.real_time_factor,
-            playing=receiver.playout.playing,
-            received_packets=stats.received_packets,
-            received_bytes=stats.received_bytes,
-            repaired_packets=stats.repaired_packets,
-            corrected_bytes=stats.corrected_bytes,
-            restored_packets=stats.restored_packets,
-            rejected_packets=stats.rejected_packets,
-            forged_packets=stats.forged_packets,
-            replayed_packets=stats.replayed_packets,
-            late_packets=stats.late_packets,
-            duplicate_packets=stats.duplicate_packets,
-            other_packets=stats.other_packets,
-            repair_packets=stats.repair_packets,
-            control_packets=stats.control_packets,
-            frames=stats.frames,
-            concealed_frames=stats.concealed_frames,
-            concealed_share=stats.concealed_share,
-            loss_before_repair=before,
-            loss_after_repair=after,
-            loss_packets=count,
-            bit_error_rate=history.bit_error_rate(),
-            buffered_s=receiver.playout.buffered_s,
-            packet_s=packet_s,
-            codec_delay_s=self._codec_delay_s,
-            protection_delay_s=protection_s,
-            jitter_delay_s=waiting_s - protection_s,
-            delay_s=packet_s + self._codec_delay_s + waiting_s if profile else 0.0,
-            added_delay_s=stats.added_delay_s,
-            underruns=getattr(self._sink, "underruns", 0),
-            dropped_blocks=getattr(self._sink, "dropped_blocks", 0),
-            strip=history.strip,
-            marked_packets=history.marked,
-            texts=tuple(receiver.mailbox.texts[-SHOWN_TEXTS:]),
-        )
 
 
 class JsonLines:
@@ -197,18 +83,6 @@ class Lines:
 
     def close(self) -> None:
         pass
-
-
-class Tap:
-    """A sink whose samples others get as well. They must return at once."""
-
-    def __init__(self, sink: PcmSink, ears: Sequence[Callable[[Pcm], None]]):
-        self._sink, self._ears = sink, ears
-
-    def write(self, pcm: Pcm) -> None:
-        self._sink.write(pcm)
-        for hear in self._ears:
-            hear(pcm)
 
 
 class Reporter:
@@ -288,3 +162,19 @@ def open_faces(args: argparse.Namespace, live: bool) -> list[Face]:
         else:
             faces.append(Lines(args.verbose))
     return faces
+
+
+def open_monitor(args: argparse.Namespace) -> Monitor | None:
+    """The page of --web, if it is asked for; only then is anything of a web server loaded.
+
+    Raises:
+        ClariError: the extra is not installed, or the address cannot be bound.
+    """
+    if args.web is None:
+        return None
+    missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
+    if missing:
+        raise ClariError(f"--web needs {', '.join(missing)}; install: pip install 'clari[web]'")
+    from stream.web import Monitor
+
+    return Monitor(args.web_host, args.web)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
 
-from stream.audio import FileSink, NullSink, PipeSink, check_output
+from stream.audio import check_output
 from stream.audio_options import add_device
 from stream.clock import Clock
 from stream.config import parse_options
 from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
-from stream.errors import ClariError, UsageError, run_command
-from stream.frame import SAMPLE_RATE_HZ, Pcm
+from stream.errors import UsageError, run_command
+from stream.frame import SAMPLE_RATE_HZ
 from stream.keys import HeardFile, read_key
 from stream.level import LevelMeter
 from stream.link import ZmqLink, open_packets
@@ -30,21 +28,19 @@ from stream.options import (
     protection_of,
     write_json,
 )
-from stream.pace import Card, Paced
+from stream.output import Tap, open_output, paced, trouble
 from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S
 from stream.profile import PROFILES, find_profile
-from stream.receiver import PcmSink, Receiver, receive
+from stream.receiver import Receiver, receive
 from stream.recording import Recording
-from stream.report import Face, ReceiverView, Reporter, Tap, add_reporting, open_faces
+from stream.report import Face, Reporter, add_reporting, open_faces, open_monitor
 from stream.seal import TAG_BYTES, Opener
-from stream.speaker import UNDERRUN_CURE, Speaker
+from stream.speaker import Speaker
 from stream.tone import tone
 from stream.trace import Trace
-
-if TYPE_CHECKING:
-    from stream.web import Monitor
+from stream.view import ReceiverView
 
 READ_BYTES = 4096
 TONE_S = 2.0
@@ -55,25 +51,6 @@ examples:
   clari-rx --bind tcp://127.0.0.1:5555 --speaker         listen
   clari-rx --bind tcp://127.0.0.1:5555 --out heard.wav   record until Ctrl-C
   clari-rx --in air.bin --out heard.wav                  decode packets that clari-tx --out wrote"""
-
-
-class ClosableSink(Protocol):
-    """A sink of samples with an end."""
-
-    def write(self, pcm: Pcm) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Recorded:
-    """A sink whose samples are kept as well."""
-
-    def __init__(self, sink: PcmSink, recording: Recording):
-        self._sink, self._recording = sink, recording
-
-    def write(self, pcm: Pcm) -> None:
-        self._sink.write(pcm)
-        self._recording.write(pcm)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -150,44 +127,11 @@ def main(argv: list[str] | None = None) -> int:
     return run_command("clari-rx", command)
 
 
-def open_sink(args: argparse.Namespace) -> ClosableSink:
-    """The sink that the options name."""
-    if args.null:
-        return NullSink()
-    if args.speaker:
-        return Speaker(args.device, args.latency_ms, (lambda line: None) if args.quiet else show, args.open_hz)
-    return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
-
-
-def open_monitor(args: argparse.Namespace) -> Monitor | None:
-    """The page of --web, if it is asked for; only then is anything of a web server loaded.
-
-    Raises:
-        ClariError: the extra is not installed, or the address cannot be bound.
-    """
-    if args.web is None:
-        return None
-    missing = [name for name in ("starlette", "uvicorn", "websockets") if find_spec(name) is None]
-    if missing:
-        raise ClariError(f"--web needs {', '.join(missing)}; install: pip install 'clari[web]'")
-    from stream.web import Monitor
-
-    return Monitor(args.web_host, args.web)
-
-
-def trouble(sink: ClosableSink) -> str:
-    """What a speaker complains of, and the knob."""
-    if not isinstance(sink, Speaker):
-        return ""
-    said = f", {sink.underruns} underruns: {UNDERRUN_CURE}" if sink.underruns else ""
-    return said + (f", {sink.dropped_blocks} blocks dropped by a slow device" if sink.dropped_blocks else "")
-
-
 def play_tone(args: argparse.Namespace) -> int:
     """Play the test tone and end."""
     if args.out:
         check_output(args.out, args.force)
-    sink, stop, clock = open_sink(args), Stop(), Clock()
+    sink, stop, clock = open_output(args, show), Stop(), Clock()
     due_s = clock.now_s()
     try:
         for pcm in tone(args.tone, TONE_S, stop):
@@ -229,8 +173,7 @@ def listen(args: argparse.Namespace) -> int:
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     recording = Recording(args.record, "heard", show) if args.record else None
     monitor = open_monitor(args)
-    sink = open_sink(args)
-    paced: PcmSink = Paced(sink) if isinstance(sink, Card) else sink
+    sink = open_output(args, show)
     receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
         open_to = (
@@ -244,14 +187,14 @@ def listen(args: argparse.Namespace) -> int:
     meter = LevelMeter()
     view = ReceiverView(receiver, meter, decoder.meta.name, decoder.meta.shift_samples / SAMPLE_RATE_HZ, sink)
     faces: list[Face] = [*open_faces(args, live=bool(link)), *([monitor] if monitor else [])]
-    ear = Tap(paced, [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
+    ear = Tap(paced(sink), [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
     try:
         if link:
             with Reporter(view.look, faces):
                 receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
-            if not args.speaker:  # what has arrived belongs into the file
-                for pcm in receiver.rest():
-                    ear.write(pcm)
+                if not args.speaker:  # what has arrived belongs into the file
+                    for pcm in receiver.rest():
+                        ear.write(pcm)
         else:
             assert packets is not None
             file = packets

@@ -74,6 +74,11 @@ class Sender:
         """Whether speech is on air: the newest packet was sent and does not end a talk spurt."""
         return self._speaking
 
+    @property
+    def talk_state(self) -> str:
+        """What decides about going on air, in words; see `Keying.state`."""
+        return self._front.keying.state
+
     def say(self, text: str) -> None:
         """Queue a text message; it leaves between voice packets and after them.
 

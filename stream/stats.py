@@ -23,7 +23,6 @@ class SenderStats:
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
     encode_s: float = 0.0  # processor time of the encoder
-    talk_state: str = "open"  # of the microphone: "open", or what push-to-talk or voice operation make of it
 
     @property
     def speech_s(self) -> float:

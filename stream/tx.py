@@ -38,10 +38,11 @@ from stream.options import (
 from stream.packet import Framing
 from stream.profile import PROFILES, find_profile
 from stream.recording import Recording
-from stream.report import Reporter, SenderView, add_reporting, open_faces
+from stream.report import Reporter, add_reporting, open_faces
 from stream.seal import TAG_BYTES, Sealer
 from stream.sender import Sender, send
 from stream.tone import tone
+from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
 

@@ -8,8 +8,7 @@ never holds more than a few seconds; a browser that is slow loses the oldest sou
              describes it; binary messages are what is heard, signed 16-bit little-endian mono samples at 16 kHz
 
 Without a password anybody who reaches the port can listen: it is bound to this machine unless told otherwise. Pages of
-other sites that this machine's browser shows are kept out: the Host header must name an address or this machine, and the
-Origin header the same.
+other sites that this machine's browser shows are kept out by the guard.
 """
 
 from __future__ import annotations
@@ -24,20 +23,17 @@ import sys
 import threading
 from collections import deque
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketClose, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stream.errors import LinkError
 from stream.frame import Pcm
+from stream.guard import Guard
 from stream.snapshot import ReceiverSnapshot, Snapshot
 
 PAGE = Path(__file__).parent / "page"
@@ -47,12 +43,6 @@ WAITING_BLOCKS = 50  # of 80 ms, for each browser and before all of them
 SEND_BUFFER_BYTES = 65_536  # two seconds of sound: what waits in the kernel ages unseen
 MOST_BROWSERS = 8
 CLOSING_S = 3.0
-HEADERS = {
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # a page of an older version would not understand this one
-}
 
 
 class Monitor:
@@ -187,43 +177,6 @@ class _Browser:
                 await websocket.send_text(status)
             while self._sound:
                 await websocket.send_bytes(self._sound.popleft())
-
-
-class Guard:
-    """Keeps pages of other sites out and puts safe headers on every answer."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        if trusted(headers.get("host", ""), headers.get("origin")):
-            await self._app(scope, receive, with_headers)
-        elif scope["type"] == "websocket":
-            await WebSocketClose(1008)(scope, receive, send)
-        else:
-            await PlainTextResponse("open this page by the address of the receiver\n", 403)(scope, receive, with_headers)
-
-
-def trusted(host: str, origin: str | None) -> bool:
-    """Whether a request comes from our own page: no name that a stranger's name server could point at us, no other origin."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        own = urlsplit(origin).netloc.lower() == host.lower() if origin is not None else True
-    except ValueError:
-        return False
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        machine = socket.gethostname().lower()
-        return own and name in ("localhost", machine, f"{machine}.local")
-    return own
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -111,15 +112,18 @@ class Page:
         return answer["result"].get("value")
 
     def open(self, url: str) -> None:
+        """Go there, or load it anew."""
+        self.evaluate("window.left = true")
         self.call("Page.navigate", url=url)
-        self.until("document.readyState === 'complete'")
+        self.until("!window.left && document.readyState === 'complete'")
 
     def until(self, condition: str) -> None:
         """Wait until a JavaScript condition holds."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            if self.evaluate(f"Boolean({condition})"):
-                return
+            with contextlib.suppress(RuntimeError):  # between two documents there is nothing to ask
+                if self.evaluate(f"Boolean({condition})"):
+                    return
             time.sleep(0.05)
         raise AssertionError(f"never: {condition}; the page says {self.evaluate('document.body.innerText')!r}")
 

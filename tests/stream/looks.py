@@ -6,14 +6,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from stream.content import Voice
 from stream.frame import SAMPLES_PER_FRAME, Codes, Pcm
 from stream.level import LevelMeter
-from stream.packet import PROFILES, Framing, Voice
+from stream.packet import Framing
+from stream.profile import PROFILES
 from stream.protection import Protection
 from stream.receiver import Receiver
-from stream.report import ReceiverView, SenderView
 from stream.sender import Sender, send
 from stream.snapshot import ReceiverSnapshot, SenderSnapshot
+from stream.view import ReceiverView, SenderView
 from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
 

@@ -36,7 +36,11 @@ def test_values_of_every_kind(tmp_path: Path) -> None:
     args = options(
         [], '[tx]\nmic = true\nno-vad = false\ntext = ["one", "-two"]\ntag-bytes = 8\nstation = "-BASE"\n', tmp_path, command=tx
     )
-    assert (args.mic, args.no_vad, args.text, args.tag_bytes, args.station) == (True, False, ["one", "-two"], 8, "-BASE")
+    assert (args.mic, args.key, args.text, args.tag_bytes, args.station) == (True, "vox", ["one", "-two"], 8, "-BASE")
+    args = options([], '[tx]\nkey = "ptt"\nagc = false\n', tmp_path, command=tx)
+    assert (args.key, args.agc) == ("ptt", False)
+    assert options(["--no-vad"], '[tx]\nkey = "ptt"\n', tmp_path, command=tx).key == "open"
+    assert options([], command=tx, CLARI_AGC="1").agc is True and options([], command=tx).agc is None
     assert options(["--text", "mine"], '[tx]\ntext = ["one"]\n', tmp_path, command=tx).text == ["mine"]
     assert options([], "[rx]\nbind = true\n", tmp_path).bind == "tcp://127.0.0.1:5555"
     assert options([], '[rx]\nbind = "ipc://x"\n', tmp_path).bind == "ipc://x"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.content import Voice
 from stream.history import KEPT_MARKS, WINDOW_PACKETS, Fate
-from stream.packet import Framing, Voice
+from stream.packet import Framing
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.seal import Opener, Sealer

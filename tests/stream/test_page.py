@@ -161,7 +161,7 @@ def test_it_can_be_read_by_everybody(page: Page, monitor: Monitor, dark: bool, p
     for second in range(60, 0, -1):  # a past to draw
         loss = 0.2 + 0.1 * float(np.sin(second / 4))
         monitor._points.append((time.time() - second, loss, loss / 3))
-    page.evaluate("location.reload()")
+    page.open(monitor.url)
     page.until("document.body.dataset.connection === 'live'")
     for block in tone(700, 0.4) + tone(1900, 0.4):
         monitor.hear(block)

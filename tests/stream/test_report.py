@@ -14,12 +14,18 @@ import pytest
 from rich.console import Console
 
 from stream.face import line_of
+from stream.front import Front
 from stream.history import Fate
+from stream.keying import Keying, Mode
+from stream.level import LevelMeter
+from stream.output import Tap
 from stream.panel import SIGNS, panel_of
-from stream.report import JSON_INTERVAL_S, JsonLines, Lines, Reporter, Tap, add_reporting, open_faces
+from stream.report import JSON_INTERVAL_S, JsonLines, Lines, Reporter, add_reporting, open_faces
+from stream.sender import Sender
 from stream.snapshot import Snapshot
+from stream.view import SenderView
 from tests.conftest import speech_like
-from tests.stream.looks import look_at_receiver, look_at_sender, receiver_with
+from tests.stream.looks import FAST, NoCodec, look_at_receiver, look_at_sender, receiver_with
 from tests.stream.test_chain import Memory
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +90,26 @@ def test_a_plain_line_says_the_same_without_colour() -> None:
     assert "loss 20.0% before repair, 10.0% after" in line and "delay 0.62 s" in line
     assert "CLIPPING" in line_of(replace(look_at_sender(), clipping=True))
     assert "CLIPPING" not in line_of(look_at_sender())
+
+
+def test_the_key_is_shown_as_the_sender_has_it() -> None:
+    keying = Keying(Mode.PTT, max_talk_s=0.3)
+    sender, meter = Sender(NoCodec(), FAST, 2, front=Front(keying=keying)), LevelMeter()  # type: ignore[arg-type]
+    view, states = SenderView(sender, meter, Memory(), "none"), []
+
+    def look_after(frames: int) -> None:
+        for pcm in [speech_like(0.08)] * frames:
+            sender.push(pcm)
+        states.append(line_of(view.look(0.0, 0.0, False)).split(",")[0])
+
+    look_after(1)
+    keying.toggle()
+    look_after(1)
+    look_after(6)
+    keying.toggle()
+    look_after(1)
+    assert states == [f"clari-tx: {state}" for state in ("ptt off", "ptt on", "timed out", "ptt off")]
+    assert Keying(Mode.VOX).state == "vox" and Keying(Mode.OPEN).state == "open"
 
 
 class Seen:

@@ -18,8 +18,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from stream import rx
-from stream.web import MOST_BROWSERS, PAGE, WAITING_BLOCKS, Monitor, trusted
+from stream import report, rx
+from stream.guard import trusted
+from stream.web import MOST_BROWSERS, PAGE, WAITING_BLOCKS, Monitor
 from tests.stream.looks import look_at_receiver
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +157,7 @@ def test_an_address_that_cannot_be_bound_is_one_line(capsys: pytest.CaptureFixtu
 
 
 def test_without_the_extra_it_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rx, "find_spec", lambda name: None)
+    monkeypatch.setattr(report, "find_spec", lambda name: None)
     assert rx.main(["--bind", "tcp://127.0.0.1:0", "--null", "--web", "0"]) == 1
     assert "pip install 'clari[web]'" in capsys.readouterr().err
 
