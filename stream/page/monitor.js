@@ -11,7 +11,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const FATES = {
   r: ["received", "received", 0.35], c: ["repaired", "repaired", 0.5], s: ["restored", "restored", 0.65],
   x: ["concealed", "concealed", 1], l: ["late", "late", 0.85], d: ["damaged", "refused", 0.2],
-  f: ["forged", "concealed", 0.12], y: ["replayed", "refused", 0.12], ".": ["expected", "expected", 0.08],
+  f: ["forged", "forged", 0.75], y: ["replayed", "forged", 0.2], ".": ["expected", "expected", 0.08],
 };
 const DELAYS = [
   ["packet_s", "packet", "received"], ["codec_delay_s", "codec", "repaired"],
@@ -20,12 +20,13 @@ const DELAYS = [
 const FIGURES = [
   ["Profile", (s) => s.profile || "not known yet"], ["Protection", (s) => s.protection],
   ["Loss before repair", (s) => percent(s.loss_before_repair)], ["Loss after repair", (s) => percent(s.loss_after_repair)],
-  ["Bit errors", (s) => s.bit_error_rate.toExponential(1)], ["Bytes corrected", (s) => s.corrected_bytes],
+  ["Bit errors", (s) => (s.bit_error_rate ? s.bit_error_rate.toExponential(1) : "0")], ["Bytes corrected", (s) => s.corrected_bytes],
   ["Concealed", (s) => percent(s.concealed_share)], ["Buffered", (s) => seconds(s.buffered_s)],
   ["Packets received", (s) => s.received_packets], ["Forged", (s) => s.forged_packets],
 ];
 const LONGEST_SILENCE_MS = 5000; // the receiver says something twice a second; without that the connection is dead
 const HISTORY_POINTS = 900;
+const BAR_PX = 5; // of the strip, with the gap; so many bars as fit are shown
 
 const spectrogram = new Spectrogram(byId("spectrogram"));
 const player = new Player();
@@ -35,6 +36,17 @@ function state(name, text) {
   if (document.body.dataset.connection === name && byId("connection").textContent === text) return; // nothing to announce
   document.body.dataset.connection = name;
   byId("connection").textContent = text;
+}
+
+/** The context of a canvas with a dot for every dot of the screen; drawn in CSS pixels. */
+function fit(canvas) {
+  const ratio = window.devicePixelRatio || 1, { clientWidth: width, clientHeight: height } = canvas;
+  const context = canvas.getContext("2d");
+  canvas.width = Math.round(width * ratio); // this clears it, too
+  canvas.height = Math.round(height * ratio);
+  context.scale(ratio, ratio);
+  context.font = "12px system-ui, sans-serif";
+  return { context, width, height };
 }
 
 /** Rows of a definition list: made once, then only their values change. */
@@ -55,20 +67,25 @@ function list(target, rows) {
 }
 
 function showPackets() {
-  const canvas = byId("strip"), context = canvas.getContext("2d"), step = 5, shown = Math.floor(canvas.width / step);
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  [...strip.slice(-shown)].forEach((letter, place) => {
+  const { context, width, height: full } = fit(byId("strip"));
+  const shown = strip.slice(-Math.max(1, Math.floor(width / BAR_PX)));
+  [...shown].forEach((letter, place) => {
     const [, shade, height] = FATES[letter] ?? FATES["."];
     context.fillStyle = colour(shade);
-    context.fillRect(place * step, canvas.height * (1 - height), step - 1, canvas.height * height);
+    context.fillRect(width - (shown.length - place) * BAR_PX, full * (1 - height), BAR_PX - 1, full * height);
   });
-  const counts = Object.entries(FATES).filter(([letter]) => letter !== ".").map(([letter, [name, shade]]) =>
-    [name, shade, strip.split(letter).length - 1]);
+  if (!shown) {
+    context.fillStyle = colour("dim");
+    context.fillText("none yet", 0, full / 2);
+  }
+  const counts = Object.entries(FATES).filter(([letter]) => letter !== ".").map(([letter, [name, shade, height]]) =>
+    [name, shade, shown.split(letter).length - 1, height]);
   const target = byId("fates");
   if (!target.children.length) {
-    target.append(...counts.map(([, shade]) => {
+    target.append(...counts.map(([, shade, , height]) => {
       const item = document.createElement("li"), swatch = document.createElement("i");
       swatch.style.background = `var(--${shade})`;
+      swatch.style.height = `${height}rem`; // as it stands in the strip
       item.append(swatch, " ", document.createElement("span"));
       return item;
     }));
@@ -77,8 +94,9 @@ function showPackets() {
 }
 
 function showDelays(snapshot) {
+  const known = Boolean(snapshot.profile), shown = (value) => (known ? seconds(value) : "–");
   list(byId("delays"), [
-    ...DELAYS.map(([key, name, shade]) => [name, seconds(snapshot[key]), shade]), ["together", seconds(snapshot.delay_s), ""],
+    ...DELAYS.map(([key, name, shade]) => [name, shown(snapshot[key]), shade]), ["together", shown(snapshot.delay_s), ""],
   ]);
   const bar = byId("delay-bar");
   if (!bar.children.length) {
@@ -88,12 +106,11 @@ function showDelays(snapshot) {
       return part;
     }));
   }
-  DELAYS.forEach(([key], place) => { bar.children[place].style.flexGrow = snapshot[key]; });
+  DELAYS.forEach(([key], place) => { bar.children[place].style.flexGrow = known ? snapshot[key] : 0; });
 }
 
 function showHistory() {
-  const canvas = byId("history"), context = canvas.getContext("2d"), { width, height } = canvas;
-  context.clearRect(0, 0, width, height);
+  const { context, width, height } = fit(byId("history"));
   context.strokeStyle = colour("edge");
   context.strokeRect(0.5, 0.5, width - 1, height - 1);
   if (points.length < 2) return;
@@ -104,13 +121,12 @@ function showHistory() {
     context.lineWidth = 2;
     context.setLineDash(dash);
     context.beginPath();
-    points.forEach((point) => context.lineTo(((point[0] - from) / span) * width, height - 3 - (point[column] / most) * (height - 20)));
+    points.forEach((point) => context.lineTo(((point[0] - from) / span) * width, height - 3 - (point[column] / most) * (height - 26)));
     context.stroke();
     context.setLineDash([]);
   });
   context.fillStyle = colour("dim");
-  context.font = "12px system-ui, sans-serif";
-  context.fillText(`up to ${percent(most)}, last ${Math.round(span)} s`, 6, 14);
+  context.fillText(`0 to ${percent(most)}, last ${span < 120 ? `${Math.round(span)} s` : `${Math.round(span / 60)} min`}`, 6, 16);
 }
 
 function showTexts(texts) {
@@ -185,6 +201,12 @@ byId("listen").addEventListener("click", async () => {
   byId("listen").setAttribute("aria-pressed", on);
   await (on ? player.start(volume()) : player.stop());
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { showPackets(); showHistory(); });
-showPackets();
+function redraw() {
+  showPackets();
+  showHistory();
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+window.addEventListener("resize", redraw);
+redraw();
 connect();

@@ -158,6 +158,7 @@ def test_every_control_is_reached_by_keyboard_in_the_order_of_the_page(page: Pag
 @pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
 def test_it_can_be_read_by_everybody(page: Page, monitor: Monitor, dark: bool, phone: bool) -> None:
     page.look(dark, *((390, 844, True) if phone else (1100, 1000, False)))
+    monitor._points.clear()
     for second in range(60, 0, -1):  # a past to draw
         loss = 0.2 + 0.1 * float(np.sin(second / 4))
         monitor._points.append((time.time() - second, loss, loss / 3))
