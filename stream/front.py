@@ -19,7 +19,7 @@ from stream.vad import QUIETEST_SPEECH_DB, VoiceActivity
 
 UNKNOWN_QUIETEST_DB = -62.0  # before the speaker's level is known: a voice may be quiet
 SPEECH_RANGE_DB = 31.0  # below that level nothing is speech: -55 dB after gain control, where the detector draws the line
-FORGOTTEN_S = 5.0  # without speech, and the level that was known may have been that of a slammed door
+FORGOTTEN_S = 5.0  # without speech near the level that is known, which may have been that of a slammed door
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Front:
         self._high_pass = HighPass(self._conditioning.high_pass_hz) if self._conditioning.high_pass_hz else None
         self._high_pass_state = HighPass.start()
         self._activity = VoiceActivity()
-        self._silent_s = 0.0
+        self._unmeasured_s = 0.0  # since speech that was a measure of the speaker's level
         self._gate_state = gate.start()
         self._level_state = leveller.start()
         self._limit_state = limiter.start()
@@ -57,11 +57,12 @@ class Front:
         if self._high_pass:
             x, self._high_pass_state = self._high_pass(x, self._high_pass_state)
         speech = self._activity.active(x, self._quietest_db())
-        self._silent_s = 0.0 if speech else self._silent_s + FRAME_S
         if self._conditioning.gate:
             x, self._gate_state = gate.gate(x, self._gate_state)
         if self._conditioning.gain_control:
             x, self._level_state = leveller.level(x, speech, self._level_state)
+            measured = speech and not self._level_state.quiet_s
+            self._unmeasured_s = 0.0 if measured else self._unmeasured_s + FRAME_S
             x, self._limit_state = limiter.limit(x, self._limit_state)
         on_air = self.keying.on_air(speech)
         return (x if on_air or self.keying.mode is Mode.VOX else np.zeros_like(x)), on_air
@@ -71,6 +72,6 @@ class Front:
         if not self._conditioning.gain_control:
             return QUIETEST_SPEECH_DB
         speech_db = self._level_state.level_db
-        if speech_db is None or self._silent_s > FORGOTTEN_S:
+        if speech_db is None or self._unmeasured_s > FORGOTTEN_S:
             return UNKNOWN_QUIETEST_DB
         return speech_db - SPEECH_RANGE_DB

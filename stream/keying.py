@@ -8,12 +8,14 @@ opens again once the switch is released, or without a switch after a second with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 
 from stream.frame import FRAME_S
 
 PAUSE_S = 1.0
+EXACT = 1e-6  # of a frame: quotients of seconds are not
 
 
 class Mode(StrEnum):
@@ -33,7 +35,8 @@ class Keying:
         self.pressed = False  # whoever watches the switch sets it
         self.timed_out = False
         self._max_talk_s, self._notify = max_talk_s, notify
-        self._talk_s = self._pause_s = 0.0
+        self._most_frames = int(max_talk_s / FRAME_S + EXACT) if max_talk_s else math.inf
+        self._talk_frames = self._pause_frames = 0
 
     @property
     def state(self) -> str:
@@ -49,14 +52,14 @@ class Keying:
     def on_air(self, speech: bool) -> bool:
         """Whether the next frame, which holds speech or not, is sent."""
         wanted = {Mode.VOX: speech, Mode.OPEN: True, Mode.PTT: self.pressed}[self.mode]
-        self._pause_s = 0.0 if speech else self._pause_s + FRAME_S
+        self._pause_frames = 0 if speech else self._pause_frames + 1
         if self.timed_out:
-            released = not self.pressed if self.mode is Mode.PTT else self._pause_s >= PAUSE_S
+            released = not self.pressed if self.mode is Mode.PTT else self._pause_frames * FRAME_S >= PAUSE_S
             self.timed_out = not released
-            self._talk_s = 0.0
+            self._talk_frames = int(released and wanted)
             return released and wanted
-        self._talk_s = self._talk_s + FRAME_S if wanted else 0.0
-        if 0 < self._max_talk_s < self._talk_s:
+        self._talk_frames = self._talk_frames + 1 if wanted else 0
+        if self._talk_frames > self._most_frames:
             self.timed_out = True
             again = "release the key" if self.mode is Mode.PTT else "pause for a second"
             self._notify(f"off air after {self._max_talk_s:g} s of --max-talk-s; {again} to talk again")

@@ -22,7 +22,7 @@ LEARNT_S = 2.0  # of speech, after which gain moves at its slow pace, and over w
 QUICK_DB_PER_S = (30.0, 100.0)  # up and down, while the level is being learnt
 SLOW_DB_PER_S = (6.0, 20.0)
 GATE_DB = 12.0  # speech so far below the level is no measure of it
-AWAY_S = 2.0  # but if there is no other for so long, the voice has become quieter and is learnt anew
+AWAY_S = 2.0  # but if there is no other for so long, or as long as the level was heard, the voice is learnt anew
 
 
 class State(NamedTuple):
@@ -53,7 +53,7 @@ def level(x: Pcm, speech: bool, state: State) -> tuple[Pcm, State]:
     power, heard_s, quiet_s = state.power, state.heard_s, state.quiet_s
     first = heard_s < LEARNT_S and loudness > power * 10 ** (GATE_DB / 10)  # what came before it was no speech
     quiet_s = quiet_s + seconds if loudness < power * 10 ** (-GATE_DB / 10) else 0.0
-    if first or quiet_s >= AWAY_S:
+    if first or quiet_s >= min(AWAY_S, heard_s):
         power, heard_s, quiet_s = loudness, seconds, 0.0
     elif not quiet_s:
         heard_s += seconds

@@ -71,6 +71,6 @@ def test_a_new_talk_spurt_begins_with_what_waits_then() -> None:
     pace = Pace()
     for waiting_s in [0.0, *[0.05] * 40]:
         assert pace.block_samples(waiting_s, 1280) == 1280
-    assert {pace.block_samples(0.2, 1280) for _ in range(40)} == {1280, 1276}
+    assert {pace.block_samples(0.2, 1280) for _ in range(40)} == {1276}  # the first moves the mean by 9 ms
     assert pace.block_samples(0.0, 1280) == 1280
     assert {pace.block_samples(0.2, 1280) for _ in range(40)} == {1280}
