@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from stream.benches import codec, forgery, fuzz, live
+from stream.benches import codec, forgery, fuzz, latency, live
 from stream.errors import run_command
 from stream.options import HelpFormatter, command_parser
 
@@ -27,6 +27,7 @@ BENCHES: dict[str, Bench] = {
     "codec": codec,
     "forgery": forgery,
     "fuzz": fuzz,
+    "latency": latency,
     "live": live,
 }
 

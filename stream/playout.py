@@ -28,6 +28,7 @@ from stream.rivals import Rival, Rivals
 from stream.slot import Arrival, Slot
 from stream.spurt import OUTAGE_S, Spurt
 
+SHORTEST_DELAY_S = 0.1  # of a receiver that was told nothing: jitter that needs more is learnt within a few packets
 LONGEST_DELAY_S = 3.0  # the clock is never moved further back than this in a talk spurt
 STRAGGLER_S = 2.0  # so long after a talk spurt its repeated and late packets are known as such
 FURTHEST_AHEAD_S = 30.0  # a packet further ahead than this belongs to another talk spurt

@@ -31,7 +31,7 @@ from stream.options import (
 from stream.output import Tap, open_output, paced, trouble
 from stream.packet import Framing
 from stream.playback import play_packets
-from stream.playout import LONGEST_DELAY_S
+from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 from stream.receiver import Receiver, receive
 from stream.recording import Recording
@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--delay-ms",
         type=number(0, 10_000),
-        default=200.0,
+        default=SHORTEST_DELAY_S * 1000,
         help="playout delay after the first packet, besides what --repair or --repeat needs; more survives more jitter",
     )
     parser.add_argument(
