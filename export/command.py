@@ -1,8 +1,9 @@
-"""clari-export: a trained codec becomes encoder.onnx and decoder.onnx.
+"""clari-export: a trained codec becomes encoder.onnx and decoder.onnx, and those become smaller.
 
     clari-export --codec runs/codec --vocoder runs/vocoder --name base --out stream/models/base
+    clari-export --int8 base --name base-int8 --out base-int8
 
-The graphs are compared with the network over 200 chained frames first; graphs that disagree are not written.
+The graphs of a trained codec are compared with the network over 200 chained frames first; graphs that disagree are not written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,13 +22,17 @@ from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import halve_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
-from stream.errors import FileError, run_command
+from export.quantize import cost, quantize
+from stream.audio import read_file
+from stream.demo import CLIP
+from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser
 
 DESCRIPTION = """Turn a trained codec into encoder.onnx and decoder.onnx, if they compute what it computes.
 
-example:
-  clari-export --codec runs/codec --vocoder runs/vocoder --name mine --out stream/models/mine"""
+examples:
+  clari-export --codec runs/codec --vocoder runs/vocoder --name mine --out stream/models/mine
+  clari-export --int8 mine --name mine-int8 --out stream/models/mine-int8    for small processors, and what it costs"""
 LARGEST_TOTAL_BYTES = 32_000_000
 
 
@@ -93,29 +99,58 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-export", DESCRIPTION)
-    parser.add_argument("--codec", type=Path, required=True, help="run folder or weights file of the mel codec")
-    parser.add_argument("--vocoder", type=Path, required=True, help="run folder or weights file of the vocoder")
+    parser.add_argument("--codec", type=Path, help="run folder or weights file of the mel codec")
+    parser.add_argument("--vocoder", type=Path, help="run folder or weights file of the vocoder")
+    parser.add_argument("--int8", metavar="MODEL", help="instead: quantise the graphs of this shipped model or folder")
     parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")
     parser.add_argument("--out", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
     return parser
 
 
+def export_runs(args: argparse.Namespace) -> None:
+    """Export two trained parts and print what was proven.
+
+    Raises:
+        RunError, ParityError: a part is missing, or the graphs disagree with the network.
+        FileError: the folder cannot be written.
+    """
+    try:
+        codec, _, training = assemble(args.codec, args.vocoder)
+        parity = export(codec, args.name, training, args.out)
+    except OSError as error:
+        raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
+    parameters = sum(parameter.numel() for parameter in codec.parameters())
+    total = sum((args.out / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx"))
+    print(
+        f"200 chained frames: samples differ by at most {parity.pcm_difference:.2g}, state by {parity.state_difference:.2g}, "
+        f"{parity.equal_codes:.3%} of the codes are equal\n"
+        f"{args.out}: {total / 1e6:.1f} MB, {parameters / 1e6:.1f} M parameters, "
+        f"{multiply_adds_per_s(codec) / 1e6:.0f} M multiply-adds per second of speech"
+    )
+
+
+def export_int8(args: argparse.Namespace) -> None:
+    """Quantise a model and print what that changed. Raises ModelError, FileError."""
+    quantize(args.int8, args.name, args.out)
+    found = cost(args.int8, str(args.out), np.concatenate(list(read_file(str(CLIP)))))
+    print(
+        f"{found.seconds:.1f} s of speech: {found.equal_codes:.1%} of the code digits are equal; the same codes decode to a mel "
+        f"distance of {found.mel_distance:.3f}\n"
+        f"{args.out}: {found.bytes_after / 1e6:.1f} MB, before {found.bytes_before / 1e6:.1f} MB; what it costs in words: "
+        f"clari-eval --manifest speech.tsv --systems clari --model {args.int8} --model {args.out}"
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         args = build_parser().parse_args(argv)
-        try:
-            codec, _, training = assemble(args.codec, args.vocoder)
-            parity = export(codec, args.name, training, args.out)
-        except OSError as error:
-            raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
-        parameters = sum(parameter.numel() for parameter in codec.parameters())
-        total = sum((args.out / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx"))
-        print(
-            f"200 chained frames: samples differ by at most {parity.pcm_difference:.2g}, state by {parity.state_difference:.2g}, "
-            f"{parity.equal_codes:.3%} of the codes are equal\n"
-            f"{args.out}: {total / 1e6:.1f} MB, {parameters / 1e6:.1f} M parameters, "
-            f"{multiply_adds_per_s(codec) / 1e6:.0f} M multiply-adds per second of speech"
-        )
+        trained = args.codec is not None and args.vocoder is not None
+        if trained == (args.int8 is not None) or (args.int8 and (args.codec or args.vocoder)):
+            raise UsageError("nothing to export; give --codec and --vocoder, or --int8 MODEL alone")
+        if args.int8:
+            export_int8(args)
+        else:
+            export_runs(args)
         return 0
 
     return run_command("clari-export", command)
