@@ -24,7 +24,8 @@ from stream.benches.markers import CHIRP_S, SKIPPED_FRAMES, coarse_lag, locate, 
 from stream.engine import Encoder, load_encoder
 from stream.errors import ClariError
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.packet import Framing, find_profile
+from stream.packet import Framing
+from stream.profile import find_profile
 from stream.sound_server import SoundServer
 
 LEAD_S = 1.0  # of silence, for everything to settle

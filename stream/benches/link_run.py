@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.content import Voice
 from stream.demo import check_children, free_ports
 from stream.errors import ClariError
 from stream.link import ZmqLink
-from stream.packet import Framing, PacketError, Voice, find_profile
+from stream.packet import Framing, PacketError
 from stream.playout import SHORTEST_DELAY_S
+from stream.profile import find_profile
 from stream.protection import Protection
 
 START_S = 60.0  # a machine that is slower than that cannot talk live

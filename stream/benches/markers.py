@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream.engine import Decoder, Encoder
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.playout import LARGE_STEP_SAMPLES, SMALL_STEP_SAMPLES
+from stream.jitter import LARGE_STEP_SAMPLES, SMALL_STEP_SAMPLES
 
 CHIRP_S = 0.3
 SPACING_S = 0.5  # from one chirp to the next, and up to a frame more: they begin everywhere in frames and packets
