@@ -19,6 +19,7 @@ from stream.slot import Arrival, Slot
 KEPT_MARKS = 192  # fewer than the sequence numbers of any protection: no two marks have one number
 LONGEST_GAP = 32  # packets missing in a row that are shown one by one; beyond that the sender was silent or started anew
 WINDOW_PACKETS = 128  # that error rates rest on
+WAIT_PACKETS = 16  # that the waiting time rests on
 
 
 class Fate(Enum):
@@ -44,6 +45,7 @@ NOT_HEARD = (Fate.CONCEALED, Fate.LATE)
 class _Mark:
     key: tuple[int, int] | None  # stream and number, if it is known
     fate: Fate
+    arrived_s: float | None = None  # until its first frame is played
 
 
 class PacketHistory:
@@ -59,9 +61,10 @@ class PacketHistory:
         self._newest = 0
         self._ended = False  # what is missing after the newest packet is silence
         self._bits: deque[tuple[int, int]] = deque(maxlen=WINDOW_PACKETS)  # wrong ones and all, of a packet
+        self._waits_s: deque[float] = deque(maxlen=WAIT_PACKETS)
 
-    def arrived(self, parsed: Parsed, arrival: Arrival) -> None:
-        """Note a voice packet and what playout made of it."""
+    def arrived(self, now_s: float, parsed: Parsed, arrival: Arrival) -> None:
+        """Note a voice packet that came at `now_s` and what playout made of it."""
         voice, size = parsed.content, self._framing.packet_bytes(parsed.profile)
         self._bits.append((parsed.corrected_bits, size * 8))
         if not isinstance(voice, Voice) or arrival in (Arrival.DUPLICATE, Arrival.OTHER):
@@ -75,7 +78,7 @@ class PacketHistory:
             mark = None
         # Where a part of it was concealed before it came, it was late, even if the rest is heard.
         gone = arrival is Arrival.LATE or (mark is not None and mark.fate in NOT_HEARD)
-        self._set(key, mark, Fate.LATE if gone else whole)
+        self._set(key, mark, Fate.LATE if gone else whole).arrived_s = None if gone else now_s
 
     def refused(self, fate: Fate, packet: bytes) -> None:
         """Note a packet that could not be read, or must not be."""
@@ -95,6 +98,10 @@ class PacketHistory:
             return
         key = self._key(slot.number // self.profile.frames)
         mark = self._known.get(key)
+        if mark is not None and mark.arrived_s is not None and slot.codes is not None:
+            if slot.number % self.profile.frames == 0:
+                self._waits_s.append(slot.due_s - mark.arrived_s)
+            mark.arrived_s = None
         if slot.codes is None and not slot.pause and (mark is None or mark.fate is Fate.EXPECTED):
             self._set(key, mark, Fate.CONCEALED)
 
@@ -102,6 +109,11 @@ class PacketHistory:
     def strip(self) -> str:
         """The newest packets, oldest first, a letter of `Fate` each."""
         return "".join(mark.fate.value for mark in tuple(self._marks))
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the fastest of the newest packets waited until it was heard; 0 before any was."""
+        return max(tuple(self._waits_s), default=0.0)
 
     def loss(self) -> tuple[float, float, int]:
         """Shares of the newest packets that would not be heard without repair and that were not heard with it; of how many.
@@ -137,11 +149,12 @@ class PacketHistory:
         count = self._framing.sequence_count
         return self._stream or 0, number % count if count else number
 
-    def _set(self, key: tuple[int, int], mark: _Mark | None, fate: Fate) -> None:
+    def _set(self, key: tuple[int, int], mark: _Mark | None, fate: Fate) -> _Mark:
         if mark is None:
             mark = self._known[key] = _Mark(key, fate)
             self._append(mark)
         mark.fate = fate
+        return mark
 
     def _append(self, mark: _Mark) -> None:
         self._marks.append(mark)

@@ -93,7 +93,7 @@ def receiver_rows(snapshot: ReceiverSnapshot) -> list[tuple[str, RenderableType]
         ("", Text(f"{snapshot.received_packets} received" + counted(snapshot.restored_packets, "restored") + refused, "dim")),
         ("playout", Text(f"{snapshot.buffered_s:.2f} s buffered" + ("" if snapshot.playing else ", silent"))),
         ("concealed", Text(f"{snapshot.concealed_share:.1%} of {snapshot.frames} frames", share_style)),
-        ("delay", Text(f"{snapshot.delay_s:.2f} s without the link = {delay}" if snapshot.profile else "not known yet")),
+        ("delay", Text(f"{snapshot.delay_s:.2f} s without the link = {delay}" if snapshot.delay_s else "not known yet")),
     ]
     if snapshot.underruns or snapshot.dropped_blocks:
         trouble = f"{snapshot.underruns} underruns: {UNDERRUN_CURE}" + counted(snapshot.dropped_blocks, "blocks dropped")

@@ -103,7 +103,7 @@ class Receiver:
             self._trace.add(now_s, parsed)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
-            self.history.arrived(parsed, arrival)
+            self.history.arrived(now_s, parsed, arrival)
             stats.duplicate_packets += arrival is Arrival.DUPLICATE
             stats.late_packets += arrival is Arrival.LATE
             stats.other_packets += arrival is Arrival.OTHER

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from stream.frame import FRAME_S
-from stream.level import LevelMeter
+from stream.level import QUIETEST_DB, LevelMeter
 from stream.link import PacketSink, ZmqLink
 from stream.receiver import Receiver
 from stream.sender import Sender
@@ -73,7 +73,7 @@ class ReceiverView:
         history, profile, protection = receiver.history, receiver.history.profile, receiver.framing.protection
         before, after, count = history.loss()
         packet_s = profile.packet_s if profile else 0.0
-        waiting_s = stats.playout_delay_s
+        waiting_s, playing = history.waiting_s, receiver.playout.playing
         protection_s = min(waiting_s, protection.delay_s(packet_s))
         return ReceiverSnapshot(
             kind="receiver",
@@ -84,12 +84,12 @@ class ReceiverView:
             profile=profile.name if profile else "",
             protection=str(protection),
             station=receiver.mailbox.station,
-            level_db=meter.level_db,
-            peak_db=meter.peak_db,
+            level_db=meter.level_db if playing else QUIETEST_DB,  # a pause brings no samples to the meter
+            peak_db=meter.peak_db if playing else QUIETEST_DB,
             clipped_samples=meter.clipped_samples,
-            clipping=meter.clipping,
+            clipping=meter.clipping and playing,
             real_time_factor=stats.real_time_factor,
-            playing=receiver.playout.playing,
+            playing=playing,
             received_packets=stats.received_packets,
             received_bytes=stats.received_bytes,
             repaired_packets=stats.repaired_packets,
@@ -115,7 +115,7 @@ class ReceiverView:
             codec_delay_s=self._codec_delay_s,
             protection_delay_s=protection_s,
             jitter_delay_s=waiting_s - protection_s,
-            delay_s=packet_s + self._codec_delay_s + waiting_s if profile else 0.0,
+            delay_s=packet_s + self._codec_delay_s + waiting_s if waiting_s else 0.0,
             added_delay_s=stats.added_delay_s,
             underruns=getattr(self._sink, "underruns", 0),
             dropped_blocks=getattr(self._sink, "dropped_blocks", 0),

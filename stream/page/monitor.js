@@ -94,7 +94,7 @@ function showPackets() {
 }
 
 function showDelays(snapshot) {
-  const known = Boolean(snapshot.profile), shown = (value) => (known ? seconds(value) : "–");
+  const known = snapshot.delay_s > 0, shown = (value) => (known ? seconds(value) : "–");
   list(byId("delays"), [
     ...DELAYS.map(([key, name, shade]) => [name, shown(snapshot[key]), shade]), ["together", shown(snapshot.delay_s), ""],
   ]);
