@@ -46,7 +46,7 @@ def _load() -> None:
     global _decoder
     from pocketsphinx import Decoder
 
-    _decoder = Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
+    _decoder = _decoder or Decoder(samprate=SAMPLE_RATE_HZ, loglevel="FATAL")
 
 
 def _recognize(audio: np.ndarray) -> str:
@@ -65,7 +65,7 @@ class PocketsphinxJudge:
     """CMU pocketsphinx with the US English model of its package, about real time on one core (Huggins-Daines 2006)."""
 
     def __init__(self, workers: int = 2):
-        """Find the package.
+        """Find the package. `workers`: processes that listen; 0: this one does, which may itself be one of several.
 
         Raises:
             ClariError: it is not installed.
@@ -83,6 +83,10 @@ class PocketsphinxJudge:
             ClariError: a recogniser process died.
         """
         if not audios:
+            return
+        if not self.workers:
+            _load()
+            yield from map(_recognize, audios)
             return
         with processes(min(self.workers, len(audios)), _load) as run:
             yield from run(_recognize, audios)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from codec import policy
 from codec.config import Config, load_config
-from codec.report import markdown_table
+from stream.tables import markdown_table
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
 from stream.errors import run_command

@@ -112,6 +112,8 @@ def make_trials(utterances: Sequence[Utterance], noises: Noises | None, snr_db: 
     Raises:
         FileError: a recording cannot be used.
     """
+    from codec.batches import with_noise  # which needs torch; who adds no noise does not
+
     trials = []
     for utterance in utterances:
         clean = heard = load_utterance(utterance)

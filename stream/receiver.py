@@ -150,14 +150,19 @@ class Receiver:
             if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
                 yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
             self._played_until_s = slot.due_s + slot.samples / SAMPLE_RATE_HZ
-            if slot.pause:
-                yield np.zeros(slot.samples, np.float32)
-                continue
-            began = time.perf_counter()
-            pcm = self._fade.apply(self._decode(slot), slot.codes is None)
-            self.stats.decode_s += time.perf_counter() - began
-            self._count(slot, now_s)
+            pcm = self.sound(slot)
+            if not slot.pause:
+                self._count(slot, now_s)
             yield stretch(pcm, slot.samples)
+
+    def sound(self, slot: Slot) -> Pcm:
+        """The samples [1280] of a slot that playout gave out, before they are stretched to the time it takes."""
+        if slot.pause:
+            return np.zeros(SAMPLES_PER_FRAME, np.float32)
+        began = time.perf_counter()
+        pcm = self._fade.apply(self._decode(slot), slot.codes is None)
+        self.stats.decode_s += time.perf_counter() - began
+        return pcm
 
     def _decode(self, slot: Slot) -> Pcm:
         """Decode a slot; frames that came too late to be heard are decoded before it, from where they were missing on."""

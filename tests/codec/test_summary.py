@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from codec.bootstrap import Interval
+from stream.bootstrap import Interval
 from codec.cases import describe_cases
 from codec.chart import draw_chart
-from codec.report import cell
+from stream.tables import cell
 from codec.scores import Score
 from codec.summary import compare, summarize
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from codec.bootstrap import NOTHING, Interval, mean_interval, paired_difference, ratio_interval
+from stream.bootstrap import NOTHING, Interval, mean_interval, paired_difference, ratio_interval
 
 
 def test_ratio_weights_by_words_and_is_deterministic() -> None:

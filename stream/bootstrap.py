@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 _BLOCK = 1_000  # resamples summed at once
@@ -28,7 +29,7 @@ NOTHING = Interval(float("nan"), float("nan"), float("nan"))
 
 
 @lru_cache(maxsize=4)
-def _draws(utterances: int, seed: int) -> list[np.ndarray]:
+def _draws(utterances: int, seed: int) -> list[NDArray[np.int32]]:
     """How often each utterance is drawn in each resample, with replacement: blocks [_BLOCK, utterances].
 
     They depend on the seed and the number of utterances alone, so that all systems see the same resamples.
@@ -38,14 +39,14 @@ def _draws(utterances: int, seed: int) -> list[np.ndarray]:
     return [random.multinomial(utterances, even, size=_BLOCK).astype(np.int32) for _ in range(RESAMPLES // _BLOCK)]
 
 
-def _resampled_sums(columns: Sequence[Sequence[float]], seed: int) -> Iterator[np.ndarray]:
+def _resampled_sums(columns: Sequence[Sequence[float]], seed: int) -> Iterator[NDArray[np.float64]]:
     """Sums [_BLOCK, columns] over the utterances drawn: column i holds one number per utterance."""
     values = np.asarray(columns, dtype=np.float64)
     for counts in _draws(values.shape[1], seed):
         yield counts @ values.T
 
 
-def _interval(value: float, resampled: np.ndarray) -> Interval:
+def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(float(value), float(low), float(high))
 
