@@ -1,4 +1,4 @@
-"""Entry point of the package's command."""
+"""Entry points of the package's commands."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ from stream.launch import launch
 def channel() -> int:
     """clari-channel"""
     return launch("clari-channel", "channel.relay")
+
+
+def sim() -> int:
+    """clari-sim"""
+    return launch("clari-sim", "channel.sim", "sim", ("matplotlib", "tqdm"))
