@@ -14,14 +14,17 @@ import numpy as np
 from channel.recorded import RecordedEncoder
 from channel.simulator import ChannelConfig, Simulator
 from stream.clock import Clock
+from stream.content import Voice
 from stream.engine import Decoder, Metadata
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
-from stream.packet import TYPE_VOICE, Framing, Profile, Voice, packet_type
-from stream.playout import LONGEST_DELAY_S, Slot
+from stream.packet import TYPE_VOICE, Framing, packet_type
+from stream.playout import LONGEST_DELAY_S
+from stream.profile import Profile
 from stream.protection import Protection
 from stream.receiver import LONGEST_PAUSE_S, Receiver
 from stream.seal import Opener, Sealer
 from stream.sender import IDENTITY_SPACING, Sender, send
+from stream.slot import Slot
 
 STATION = "CLARI"  # who speaks: identities are sent and counted
 KEY = bytes(range(32))  # of sealed links; nobody listens in here

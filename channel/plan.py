@@ -11,7 +11,7 @@ from channel.presets import PRESETS, preset
 from channel.simulator import ChannelConfig
 from stream.errors import UsageError
 from stream.frame import Codes
-from stream.packet import Profile
+from stream.profile import Profile
 from stream.protection import Protection
 
 

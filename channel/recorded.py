@@ -13,7 +13,7 @@ import numpy as np
 
 from stream.engine import Decoder, DecoderState, DecoderStream, Encoder, EncoderStream, Metadata
 from stream.frame import SAMPLES_PER_FRAME, Codes, Pcm
-from stream.packet import PROFILES
+from stream.profile import PROFILES
 
 REMEMBERED_FRAMES = 600  # each with a state of about 100 KB
 LONGEST_PACKET_FRAMES = max(profile.frames for profile in PROFILES.values())

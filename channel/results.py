@@ -55,13 +55,13 @@ class Row:
 
 def rows_of(cells: Sequence[Cell]) -> list[Row]:
     """Rows in the order of their first cells."""
-    groups: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
         groups[cell.link, cell.profile, cell.protection, cell.encoder].append(cell)
     return [_row(key, group) for key, group in groups.items()]
 
 
-def _row(key: tuple[str, ...], cells: Sequence[Cell]) -> Row:
+def _row(key: tuple[str, str, str, str], cells: Sequence[Cell]) -> Row:
     # The unit is the utterance: its passages through different weather are added first.
     groups: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:

@@ -47,8 +47,8 @@ from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, Codes
 from stream.options import check_writable, command_parser, number
-from stream.packet import PROFILES, find_profile
 from stream.playout import LONGEST_DELAY_S
+from stream.profile import PROFILES, find_profile
 from stream.seal import TAG_BYTES, Opener
 
 NAME = "clari-sim"

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from codec import policy
 from codec.config import Config, load_config
-from stream.tables import markdown_table
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
 from stream.errors import run_command
+from stream.tables import markdown_table
 
 HEAD = ("reward", "credit", "mean", "deviation in a group", "equal groups", "gradient norm", "agreement")
 DRAWS = 2

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream.bootstrap import Interval, mean_interval, paired_difference, ratio_interval
 from codec.lineup import is_clari
 from codec.scores import Score, by_system
+from stream.bootstrap import Interval, mean_interval, paired_difference, ratio_interval
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.batches import noise_stretch, with_noise
 from codec.corpus import AUDIO_SUFFIXES, INDEX_FILE, CorpusError, PackedCorpus, load_audio
 from codec.manifest import Utterance
 from codec.text import normalize
@@ -96,6 +95,8 @@ class Noises:
 
     def draw(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         """A stretch [samples] of a random recording, one that can be heard if there is any."""
+        from codec.batches import noise_stretch  # which needs torch; who adds no noise does not
+
         for _ in range(ATTEMPTS):
             stretch = noise_stretch(self.recordings[rng.integers(len(self.recordings))], samples, rng)
             if np.mean(stretch**2) > SILENT_POWER:
@@ -112,13 +113,13 @@ def make_trials(utterances: Sequence[Utterance], noises: Noises | None, snr_db: 
     Raises:
         FileError: a recording cannot be used.
     """
-    from codec.batches import with_noise  # which needs torch; who adds no noise does not
-
     trials = []
     for utterance in utterances:
         clean = heard = load_utterance(utterance)
         if noises is not None:
             rng = np.random.default_rng([seed, zlib.crc32(f"{utterance.speaker}/{utterance.path.name}".encode())])
+            from codec.batches import with_noise
+
             noisy = with_noise(clean, noises.draw(len(clean), rng), snr_db)
             heard = np.clip(noisy, -1, 1).astype(np.float32)
         trials.append(Trial(utterance, clean, heard))

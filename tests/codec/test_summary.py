@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from stream.bootstrap import Interval
 from codec.cases import describe_cases
 from codec.chart import draw_chart
-from stream.tables import cell
 from codec.scores import Score
 from codec.summary import compare, summarize
+from stream.bootstrap import Interval
+from stream.tables import cell
 
 ONE = Score(
     system="clari",
