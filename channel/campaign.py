@@ -44,8 +44,9 @@ class Utterance:
 
     @property
     def digest(self) -> str:
-        """What tells it from others, whatever its name."""
-        return digest_of(self.samples.tobytes(), self.transcript.encode(), f"{self.seconds} {len(self.samples)}".encode())
+        """What tells it from others: its samples, whatever its name; its name where there are none."""
+        name = "" if len(self.samples) else self.name
+        return digest_of(self.samples.tobytes(), self.transcript.encode(), f"{self.seconds} {len(self.samples)} {name}".encode())
 
 
 @dataclass(frozen=True)
