@@ -36,6 +36,12 @@ def from_int16(data: bytes) -> Pcm:
     return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
 
+def to_int16(pcm: Pcm) -> bytes:
+    """Samples [N] -> signed 16-bit little-endian samples, rounded; what is beyond -1..1 is cut off."""
+    data: bytes = np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes()
+    return data
+
+
 class Resampler:
     """A stream of mono blocks of any rate -> 16 kHz. What is not finite becomes silence, and is counted."""
 
@@ -140,7 +146,7 @@ class FileSink:
         try:
             if self._file is None:
                 self._file = soundfile.SoundFile(self._path, "w", SAMPLE_RATE_HZ, 1, "PCM_16")
-            self._file.write(pcm)
+            self._file.write(np.frombuffer(to_int16(pcm), "<i2"))  # libsndfile would not round
         except (soundfile.LibsndfileError, OSError):
             raise FileError(f"cannot write {self._path}; check permissions and free space") from None
 
@@ -163,7 +169,7 @@ class PipeSink:
             self._pipe.write(form + struct.pack("<4sI", b"data", LONGEST_UNKNOWN))
 
     def write(self, pcm: Pcm) -> None:
-        self._pipe.write(np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
+        self._pipe.write(to_int16(pcm))
         self._pipe.flush()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from stream.audio import to_int16
 from stream.demo import free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
@@ -67,7 +68,8 @@ class LiveLink:
             raise
 
     def _follow(self, name: str, stderr: IO[str]) -> None:
-        self.lines[name] += [line.rstrip() for line in stderr]
+        for line in stderr:  # one by one: whoever waits for a line reads the list meanwhile
+            self.lines[name].append(line.rstrip())
 
     def resident_mb(self, name: str) -> float:
         """Memory that a process holds now."""
@@ -109,7 +111,7 @@ def feed(process: subprocess.Popen[bytes], blocks: Iterator[Pcm]) -> None:
         assert process.stdin is not None
         try:
             for pcm in blocks:
-                process.stdin.write(np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
+                process.stdin.write(to_int16(pcm))
             process.stdin.close()
         except BrokenPipeError:
             pass

@@ -5,6 +5,7 @@ A disk that is full ends the recording, not the speech.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import wave
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from stream.audio import to_int16
 from stream.errors import FileError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 
@@ -64,7 +66,7 @@ class Recording:
                 self._begin()
             assert self._wave is not None and self._file is not None
             # writeframes corrects the lengths in the header each time
-            self._wave.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+            self._wave.writeframes(to_int16(samples))
             self._file.flush()
             self._written_samples += len(samples)
         except OSError as error:
@@ -86,11 +88,8 @@ class Recording:
         self._wave.setframerate(SAMPLE_RATE_HZ)
 
     def _shut(self) -> None:
-        try:
-            if self._wave is not None and not self._failed:
-                self._wave.close()
-            if self._file is not None:
-                self._file.close()
-        except OSError:
-            pass  # it was said before
+        for part in (self._wave, self._file):  # the wave first: left open, it would complain when it is collected
+            if part is not None:
+                with contextlib.suppress(OSError):  # it was said before
+                    part.close()
         self._wave = self._file = None
