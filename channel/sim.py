@@ -47,7 +47,7 @@ from stream.audio import read_file
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, Codes
 from stream.options import check_writable, command_parser, number
-from stream.playout import LONGEST_DELAY_S
+from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 from stream.seal import TAG_BYTES, Opener
 
@@ -99,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--tag-bytes", type=int, choices=TAG_BYTES, default=0, help="sealed packets, with a tag of that size")
     how.add_argument("--model", action="append", metavar="NAME", help="name or folder of graphs; several times compares")
-    how.add_argument("--delay-ms", type=number(0, 10_000), default=200.0, help="playout delay, as of clari-rx")
+    how.add_argument("--delay-ms", type=number(0, 10_000), default=SHORTEST_DELAY_S * 1000, help="playout delay, as of clari-rx")
     how.add_argument("--max-delay-ms", type=number(0, 10_000), default=LONGEST_DELAY_S * 1000, help="as of clari-rx")
     how.add_argument("--seeds", type=_whole(1, 10_000), default=1, metavar="N", help="passages of every utterance, judged")
     how.add_argument("--link-seeds", type=_whole(0, 100_000), default=0, metavar="N", help="further ones whose packets are counted")

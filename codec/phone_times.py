@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from codec.alignment import forced_path
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ModelConfig
+from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ
 from codec.corpus import Entry, PackedCorpus, write_index
 from codec.frontend import LogMel
 from codec.phones import PHONE_INDEX
 from codec.recognizer import REDUCTION, Recognizer
-from codec.weights import load_recognizer
+from codec.weights import load_recognizer, read_weights
 from stream.errors import run_command
 
 FRAME_S = HOP_SAMPLES * REDUCTION / SAMPLE_RATE_HZ
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
 
     def command() -> int:
-        mels = ModelConfig().mels
+        mels = read_weights(args.recognizer)[1].model.mels
         print(f"{align_corpus(args.corpus, load_recognizer(args.recognizer, mels), mels)} recordings aligned")
         return 0
 

@@ -25,7 +25,7 @@ def options(argv: list[str], file: str | None = None, tmp_path: Path | None = No
 
 def test_a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default(tmp_path: Path) -> None:
     file = "[rx]\ndelay-ms = 300\n"
-    assert options([], "", tmp_path).delay_ms == 200
+    assert options([], "", tmp_path).delay_ms == 100
     assert options([], file, tmp_path).delay_ms == 300
     assert options([], file, tmp_path, CLARI_DELAY_MS="400").delay_ms == 400
     assert options(["--delay-ms", "500"], file, tmp_path, CLARI_DELAY_MS="400").delay_ms == 500
@@ -57,7 +57,7 @@ def test_what_cannot_stand_beside_a_flag_gives_way(tmp_path: Path) -> None:
 
 def test_other_tables_are_for_other_commands(tmp_path: Path) -> None:
     file = '[tx]\nstation = "BASE"\n[channel]\nloss = 0.5\n[rate]\nprofile = "fast"\n'
-    assert options([], file, tmp_path).delay_ms == 200
+    assert options([], file, tmp_path).delay_ms == 100
     assert options([], file, tmp_path, command=relay).loss == 0.5
     assert options([], file, tmp_path, command=rate).profile == "fast"
 
@@ -117,7 +117,7 @@ def test_help_keeps_its_defaults_and_names_the_file(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         options(["--help"], CLARI_CONFIG="/no/such/file")  # no file stands between a user and the help
     text = capsys.readouterr().out
-    assert "(default: 200.0)" in text and "clari/config.toml" in text and "default: None" not in text
+    assert "(default: 100.0)" in text and "clari/config.toml" in text and "default: None" not in text
 
 
 def test_a_broken_file_ends_the_command_with_one_line(
