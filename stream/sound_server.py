@@ -8,12 +8,12 @@ libasound2-plugins
 from __future__ import annotations
 
 import ctypes.util
-import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
+from stream.config import without_settings
 from stream.errors import DeviceError
 from stream.frame import SAMPLE_RATE_HZ
 
@@ -47,7 +47,7 @@ class SoundServer:
         self._folder = folder
         socket = folder / "native"
         self.environment = {
-            **os.environ,
+            **without_settings(),
             "HOME": str(folder),
             "XDG_RUNTIME_DIR": str(folder),
             "PULSE_RUNTIME_PATH": str(folder / "pulse"),

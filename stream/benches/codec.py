@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from stream.config import without_settings
 from stream.engine import load_decoder, load_encoder
 from stream.errors import ClariError, UsageError
 from stream.frame import FRAME_S, SAMPLES_PER_FRAME
@@ -68,7 +69,7 @@ def start_seconds(model: str) -> tuple[float, float]:
     """Seconds from starting `clari-tx` until it says it is ready, and its peak resident megabytes."""
     command = [sys.executable, "-m", "stream.tx", "--in", "-", "--raw", "--out", os.devnull, "--model", model]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=without_settings())
     assert process.stdin and process.stderr
     process.stdin.write(bytes(2 * SAMPLES_PER_FRAME))
     process.stdin.flush()

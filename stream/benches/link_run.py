@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.config import without_settings
 from stream.content import Voice
 from stream.demo import check_children, free_ports
 from stream.errors import ClariError
@@ -155,7 +156,7 @@ class LinkRun:
                 stdin=subprocess.PIPE if name == "tx" else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if name == "rx" else subprocess.DEVNULL,
                 stderr=log,
-                env=self._environment,
+                env=self._environment or without_settings(),
             )
 
     def wait_for_words(self, name: str) -> None:
