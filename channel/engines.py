@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from stream.errors import ClariError
+from stream.worker import begin_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,17 +37,13 @@ class Engine(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def _start_process() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the command, which ends its processes
-
-
 class LocalEngine:
     """Processes of this machine, spawned: each loads its models once."""
 
     def __init__(self, workers: int):
         self._workers = workers
         os.environ.update(ONE_THREAD)  # the processes inherit it before they load a library that asks
-        self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_process)
+        self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin_worker)
 
     def run(self, work: Callable[[Item], Result], jobs: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
         """See Engine.run.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,13 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from stream.errors import ClariError
+from stream.worker import begin_worker
 
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Like `map`: results in the order of the items, whichever process made them."""
 
 
 def _begin(start: Callable[[], None]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the command, which ends its pool
+    begin_worker()
     start()
 
 
