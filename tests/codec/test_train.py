@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from codec import phone_times, train
+from codec import train
 from codec.config import TrainConfig
+from codec.corpus import PackedCorpus, write_index
 from codec.run import Run, RunError
 from codec.train import learning_rate, update_average
 from tests.codec.tiny import ROOT, arguments, metrics, weights
@@ -113,13 +114,24 @@ def test_the_average_follows_the_weights() -> None:
     assert torch.allclose(slow.weight, fast.weight, atol=0.2 * (before - fast.weight).abs().max().item())
 
 
+def with_phone_times(corpus: Path, folder: Path) -> Path:
+    """A copy of a packed corpus whose phones all last as long."""
+    shutil.copytree(corpus, folder)
+    timed = []
+    for entry in PackedCorpus(folder).entries:
+        phones = entry.phones.split()
+        ends_s = np.linspace(0, entry.samples / 16_000, len(phones) + 1)[1:]
+        timed.append(entry.with_alignment(" ".join(f"{phone}:{end_s:.3f}" for phone, end_s in zip(phones, ends_s, strict=True))))
+    write_index(folder, timed)
+    return folder
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("task", ["recognizer", "codec", "vocoder"])
 def test_two_processes_take_the_steps_of_one_on_all_crops(task: str, base: Path, corpus: Path, tmp_path: Path) -> None:
     more = [f"data.batch_s={24.0 if task == 'recognizer' else 4.0}", "train.log_every=1", "train.bit_error_share=0.5"]
     if task == "codec":  # every objective that it knows
-        corpus = Path(shutil.copytree(corpus, tmp_path / "timed"))
-        assert phone_times.main(["--recognizer", str(base / "recognizer"), "--corpus", str(corpus), "--threads", "1"]) == 0
+        corpus = with_phone_times(corpus, tmp_path / "timed")
         more += [f'train.recognizer="{base / "recognizer"}"', "loss.recognizer=0.7", "loss.knowledge=0.5"]
         more += ["loss.phones=0.3", "loss.envelope=1.0"]
     assert train.main(arguments(task, corpus, tmp_path / "one", 6, *more)) == 0
