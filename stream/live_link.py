@@ -18,6 +18,7 @@ from stream.demo import free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.sound_server import SoundServer
+from stream.wav_stream import to_int16
 
 READY = {"rx": "listening", "channel": "", "tx": "bps on air"}  # what a process says once it is ready
 END_S = 60.0
@@ -109,7 +110,7 @@ def feed(process: subprocess.Popen[bytes], blocks: Iterator[Pcm]) -> None:
         assert process.stdin is not None
         try:
             for pcm in blocks:
-                process.stdin.write(np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
+                process.stdin.write(to_int16(pcm))
             process.stdin.close()
         except BrokenPipeError:
             pass

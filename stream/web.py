@@ -24,7 +24,6 @@ import threading
 from collections import deque
 from pathlib import Path
 
-import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
@@ -35,6 +34,7 @@ from stream.errors import LinkError
 from stream.frame import Pcm
 from stream.guard import Guard
 from stream.snapshot import ReceiverSnapshot, Snapshot
+from stream.wav_stream import to_int16
 
 PAGE = Path(__file__).parent / "page"
 INTERVAL_S = 0.5  # between two looks at the link
@@ -86,7 +86,7 @@ class Monitor:
         """Take samples [N] that are being heard. Returns at once."""
         if self._browsers:
             self.dropped_blocks += len(self._sound) == WAITING_BLOCKS
-            self._sound.append(np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes())
+            self._sound.append(to_int16(pcm))
             self._wake()
 
     def show(self, snapshot: Snapshot) -> None:
