@@ -7,7 +7,6 @@ stdin or stdout: WAV, or raw signed 16-bit little-endian samples at 16 kHz mono.
 from __future__ import annotations
 
 import stat
-import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import soxr
 from stream.errors import FileError, UsageError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.options import check_writable
-from stream.wav_stream import HIGHEST_RATE_HZ, WavStream
+from stream.wav_stream import HIGHEST_RATE_HZ, WavStream, header, to_int16
 
 OTHER_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RF64": "RF64", b"RIFX": "big-endian WAV", b"FORM": "AIFF"}
 LONGEST_UNKNOWN = 0xFFFFFFFF - 36  # what WAV writers put where a pipe's length is not known yet
@@ -34,12 +33,6 @@ def to_mono(block: Pcm) -> Pcm:
 def from_int16(data: bytes) -> Pcm:
     """Little-endian 16-bit samples -> float32 [N] in -1..1."""
     return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
-
-
-def to_int16(pcm: Pcm) -> bytes:
-    """Samples [N] -> signed 16-bit little-endian samples, rounded; what is beyond -1..1 is cut off."""
-    data: bytes = np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes()
-    return data
 
 
 class Resampler:
@@ -163,10 +156,7 @@ class PipeSink:
             raise FileError("samples are bytes, not text; redirect stdout into a file or a pipe")
         self._pipe = sys.stdout.buffer
         if not raw:
-            form = struct.pack(
-                "<4sI8sIHHIIHH", b"RIFF", LONGEST_UNKNOWN + 36, b"WAVEfmt ", 16, 1, 1, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ * 2, 2, 16
-            )
-            self._pipe.write(form + struct.pack("<4sI", b"data", LONGEST_UNKNOWN))
+            self._pipe.write(header(LONGEST_UNKNOWN))
 
     def write(self, pcm: Pcm) -> None:
         self._pipe.write(to_int16(pcm))

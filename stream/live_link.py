@@ -14,11 +14,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from stream.audio import to_int16
 from stream.demo import free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.sound_server import SoundServer
+from stream.wav_stream import to_int16
 
 READY = {"rx": "listening", "channel": "", "tx": "bps on air"}  # what a process says once it is ready
 END_S = 60.0

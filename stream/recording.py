@@ -6,17 +6,17 @@ A disk that is full ends the recording, not the speech.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from stream.audio import to_int16
 from stream.errors import FileError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
+from stream.wav_stream import header, to_int16
 
 WRITE_SAMPLES = SAMPLE_RATE_HZ  # a second at a time: no more is lost with the program
 LARGEST_SAMPLES = 1 << 29  # 1 GiB, nine hours; another file follows
@@ -38,7 +38,6 @@ class Recording:
             raise FileError(f"cannot make {folder}: {(error.strerror or 'error').lower()}; choose another --record") from None
         self.path: Path | None = None
         self._file: BinaryIO | None = None
-        self._wave: wave.Wave_write | None = None
         self._waiting: list[Pcm] = []
         self._waiting_samples = self._written_samples = 0
         self._failed = False
@@ -62,13 +61,16 @@ class Recording:
         samples = np.concatenate(self._waiting)
         self._waiting, self._waiting_samples = [], 0
         try:
-            if self._wave is None or self._written_samples + len(samples) > LARGEST_SAMPLES:
+            if self._file is None or self._written_samples + len(samples) > LARGEST_SAMPLES:
                 self._begin()
-            assert self._wave is not None and self._file is not None
-            # writeframes corrects the lengths in the header each time
-            self._wave.writeframes(to_int16(samples))
+            assert self._file is not None
+            self._file.write(to_int16(samples))
             self._file.flush()
             self._written_samples += len(samples)
+            self._file.seek(0)  # samples first: a header never promises what is not there
+            self._file.write(header(2 * self._written_samples))
+            self._file.flush()
+            self._file.seek(0, os.SEEK_END)
         except OSError as error:
             self._failed = True
             where = self.path or self._folder
@@ -82,14 +84,10 @@ class Recording:
             taken += 1
         self._file = path.open("xb")
         self.path, self._written_samples = path, 0
-        self._wave = wave.open(self._file, "wb")  # noqa: SIM115 - open while the program runs
-        self._wave.setnchannels(1)
-        self._wave.setsampwidth(2)
-        self._wave.setframerate(SAMPLE_RATE_HZ)
+        self._file.write(header(0))
 
     def _shut(self) -> None:
-        for part in (self._wave, self._file):  # the wave first: left open, it would complain when it is collected
-            if part is not None:
-                with contextlib.suppress(OSError):  # it was said before
-                    part.close()
-        self._wave = self._file = None
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # it was said before
+                self._file.close()
+            self._file = None

@@ -1,11 +1,14 @@
-"""WAV from a pipe: header and samples as they come, without seeking and without knowing the length."""
+"""WAV as a stream: from a pipe without seeking and without knowing the length, and the header of what is being written."""
 
 from __future__ import annotations
 
 import struct
 from typing import BinaryIO
 
+import numpy as np
+
 from stream.errors import FileError
+from stream.frame import SAMPLE_RATE_HZ, Pcm
 
 PCM, EXTENSIBLE = 1, 0xFFFE
 CURE = "pipe WAV with 16-bit samples, or raw samples with --raw; or give a file with --in FILE"
@@ -13,6 +16,18 @@ LARGEST_HEADER_BYTES = 1 << 20
 LARGEST_CHANNELS = 64
 HIGHEST_RATE_HZ = 768_000
 UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)  # writers into pipes put these; the data then lasts to the end
+HEADER_BYTES = 44
+
+
+def header(data_bytes: int) -> bytes:
+    """The 44 bytes before so many bytes of 16 kHz mono 16-bit samples."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, PCM, 1, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ * 2, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", data_bytes + HEADER_BYTES - 8, b"WAVE") + form + struct.pack("<4sI", b"data", data_bytes)
+
+
+def to_int16(pcm: Pcm) -> bytes:
+    """Samples [N] in -1..1 -> little-endian 16-bit samples; what is louder is clipped."""
+    return np.round(np.clip(pcm, -1, 1) * 32767).astype("<i2").tobytes()
 
 
 def read_exactly(pipe: BinaryIO, count: int) -> bytes:

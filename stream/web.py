@@ -30,11 +30,11 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stream.audio import to_int16
 from stream.errors import LinkError
 from stream.frame import Pcm
 from stream.guard import Guard
 from stream.snapshot import ReceiverSnapshot, Snapshot
+from stream.wav_stream import to_int16
 
 PAGE = Path(__file__).parent / "page"
 INTERVAL_S = 0.5  # between two looks at the link

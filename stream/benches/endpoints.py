@@ -27,6 +27,7 @@ from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.packet import Framing
 from stream.profile import find_profile
 from stream.sound_server import SoundServer
+from stream.wav_stream import to_int16
 
 LEAD_S = 1.0  # of silence, for everything to settle
 SEARCHED_S = 0.4  # that a device may hold speech back before the sender has it
@@ -65,10 +66,6 @@ def codes_and_channel(run: LinkRun) -> tuple[NDArray[np.uint8], float]:
         raise ClariError("the packets of the run are not whole; measure fewer chirps on an idle machine")
     channel_s = min(after[number][0] - before[number][0] for number in after) if len(run.taps) > 1 else 0.0
     return np.concatenate([before[number][1] for number in numbers]), channel_s
-
-
-def to_int16(samples: Pcm) -> bytes:
-    return np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
 
 
 def over_pipes(conditions: Conditions, chirps: int) -> Trip:
