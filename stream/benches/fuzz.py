@@ -42,6 +42,7 @@ BLOCKS = (Protection(4, 1), Protection(8, 2), Protection(4, 4), Protection(32, 4
 PROTECTIONS = (Protection(), *BLOCKS, Protection(repeat=1), Protection(repeat=16))
 TAGS = (0, 4, 8)  # 0: an open link
 FILE_EVERY = 25  # bursts
+LONGEST_CODEWORD_BYTES = 255  # of Reed-Solomon over bytes; packets that grow by mutation become longer
 LOUDEST = 1.5  # the ruler's samples are at most 0.75
 MOST_WAITING = 100_000  # frames; a packet further ahead than 30 s is not kept beside others
 MEASUREMENTS = 5
@@ -173,7 +174,7 @@ class Fuzzer:
             return packet + rng.bytes(int(rng.integers(1, 40)))
         if kind == 3:  # half of one packet, half of another
             return packet[: len(packet) // 2] + self._old(pair, profile)[len(packet) // 2 :]
-        if kind == 4 and len(packet) > profile.parity_bytes:
+        if kind == 4 and profile.parity_bytes < len(packet) <= LONGEST_CODEWORD_BYTES:
             return hostile.byte_with_parity(rng, packet, profile)
         place = int(rng.integers(len(packet)))
         return packet[:place] + rng.bytes(1) + packet[place + 1 :]
