@@ -28,9 +28,9 @@ FAST = PROFILES["fast"]
 
 @contextmanager
 def relay(*options: str) -> Iterator[None]:
-    """`clari-channel` until it has been idle for a second of the wall."""
+    """`clari-channel` until it has been idle for four seconds of the wall: a busy machine may stand still for one."""
     codes: list[int] = []
-    thread = threading.Thread(target=lambda: codes.append(main([*options, "--speed", "50", "--idle-exit-s", "50"])), daemon=True)
+    thread = threading.Thread(target=lambda: codes.append(main([*options, "--speed", "50", "--idle-exit-s", "200"])), daemon=True)
     thread.start()
     yield
     thread.join(LONG_S)
