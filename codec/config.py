@@ -56,9 +56,10 @@ class RecognizerConfig:
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """The networks that the vocoder learns to convince, where `loss.adversarial` is not 0."""
+    """The networks that the codec or the vocoder learns to convince, where `loss.adversarial` is not 0."""
 
     channels: int = 16
+    mel_channels: int = 16  # of the first layer of the one that looks at mel spectrograms, for the codec
     fft_samples: tuple[int, ...] = (256, 512, 1024)
     periods: tuple[int, ...] = ()  # multi-period discriminators cost more than all else on a CPU; (2, 3, 5, 7, 11) on a GPU
 
@@ -96,8 +97,8 @@ class LossConfig:
     envelope: float = 0.0  # how badly the third-octave envelopes correlate over 0.4 s, which is what STOI measures
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
-    adversarial: float = 0.0  # vocoder: convince the discriminators
-    features: float = 2.0  # vocoder: feature matching, where `adversarial` is not 0
+    adversarial: float = 0.0  # convince the discriminators: the vocoder's of samples, the codec's of mel spectrograms
+    features: float = 2.0  # feature matching, where `adversarial` is not 0
     letters: float = 0.5  # recogniser: CTC over letters beside CTC over phones
     frame_phones: float = 0.5  # recogniser: frame classification where phone times are known
 

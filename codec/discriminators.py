@@ -2,7 +2,9 @@
 
 Multi-resolution STFT discriminators look at real and imaginary parts of spectrograms (Defossez et al. 2022, arXiv
 2210.13438); multi-period discriminators look at samples folded by a prime period (Kong et al. 2020, arXiv 2010.05646)
-and are left to machines with a GPU. Hinge losses and feature matching follow the same papers.
+and are left to machines with a GPU. Hinge losses and feature matching follow the same papers. A discriminator of mel
+spectrograms does the same for the mel codec, at a hundredth of the cost: distances alone draw the mean of all spectra
+that fit the codes, whose formants are flat.
 """
 
 from __future__ import annotations
@@ -87,6 +89,24 @@ class PeriodDiscriminator(nn.Module):
         return features
 
 
+class MelDiscriminator(nn.Module):
+    """Patches of 0.3 s of a mel spectrogram (Isola et al. 2017, arXiv 1611.07004): whether they look like speech."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.convolutions = Convolutions(
+            _conv(1, channels, (3, 9), (2, 2)),
+            _conv(channels, 2 * channels, (3, 5), (2, 2)),
+            _conv(2 * channels, 4 * channels, (3, 3), (2, 2)),
+            _conv(4 * channels, 4 * channels, (3, 3)),
+            _conv(4 * channels, 1, (3, 3)),
+        )
+
+    def forward(self, mel: Tensor) -> list[list[Tensor]]:
+        """Normalised log-mel [B, T, mels] -> the feature maps of this one discriminator."""
+        return [self.convolutions(mel.unsqueeze(1))]
+
+
 class Discriminators(nn.Module):
     """All of them: samples [B, N] -> the feature maps of each, whose last is the score map."""
 
@@ -117,8 +137,10 @@ def _relative_distance(heard: Tensor, wanted: Tensor) -> Tensor:
     return ((heard - wanted).abs().mean(dims) / (wanted.abs().mean(dims) + 1e-6)).mean()
 
 
-def adversarial_losses(discriminators: Discriminators, spoken: Tensor, target: Tensor) -> Judged:
-    """Losses of both sides for spoken and target samples [B, N], of which one backward pass gives all gradients.
+def adversarial_losses(discriminators: nn.Module, spoken: Tensor, target: Tensor) -> Judged:
+    """Losses of both sides for spoken and target speech, of which one backward pass gives all gradients.
+
+    discriminators: samples [B, N] or log-mel [B, T, mels] -> the feature maps of each, whose last is the score map.
 
     `discriminator` moves the discriminators alone, since it hears detached speech; `generator` (hinge) and `features`
     (L1 relative to the target's features) move the speech alone, since they pass through detached weights. One

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from codec.batches import UNKNOWN_PHONE, Batches, Crops, validation_batches
 from codec.config import CODE_DIMENSIONS, CODE_LEVELS, MEL_FRAMES_PER_CODE, Config, ConfigError
+from codec.discriminators import MelDiscriminator, adversarial_losses
 from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import envelope_loss
 from codec.model import MelCodec
@@ -48,16 +49,25 @@ class CodecTask:
         self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.codec = MelCodec(config.model).to(device)
-        if config.train.initial:
-            initial = Path(config.train.initial)
-            fill(self.codec, part(read_weights(initial)[0], "mel_codec."), initial)
+        parts: dict[str, nn.Module] = {"mel_codec": self.codec}
         self.reader: Reader | None = None
-        self.model: nn.Module = self.codec
+        self.discriminator: MelDiscriminator | None = None
         if config.loss.knowledge:
             if not config.loss.recognizer:
                 raise ConfigError("loss.knowledge needs a recogniser; give loss.recognizer a weight")
             self.reader = Reader(config.model.decoder_widths[0]).to(device)
-            self.model = nn.ModuleDict({"mel_codec": self.codec, "reader": self.reader})
+            parts["reader"] = self.reader
+        if config.loss.adversarial:
+            self.discriminator = MelDiscriminator(config.discriminator.mel_channels).to(device)
+            parts["discriminator"] = self.discriminator
+        self.model: nn.Module = nn.ModuleDict(parts) if len(parts) > 1 else self.codec
+        if config.train.initial:
+            initial = Path(config.train.initial)
+            known, _, _ = read_weights(initial)
+            for name, network in parts.items():
+                weights = part(known, f"{name}.")
+                if weights or network is self.codec:  # what trained beside the codec is not in a weights file that shipped
+                    fill(network, weights, initial)
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
             self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
@@ -95,6 +105,10 @@ class CodecTask:
             envelope = envelope_loss(decoded, target)
             loss = loss + weights.envelope * envelope
             metrics["envelope"] = envelope.item()
+        if self.discriminator is not None:
+            judged = adversarial_losses(self.discriminator, decoded, target)
+            loss = loss + judged.discriminator + weights.adversarial * judged.generator + weights.features * judged.features
+            metrics |= {name: value.item() for name, value in judged._asdict().items()}
         if self.recognizer is not None:
             weight = arrived(lost, delay, target.shape[1])
             with torch.no_grad():
@@ -120,7 +134,7 @@ class CodecTask:
         if self.validation is None:
             return {}
         codec = model["mel_codec"] if isinstance(model, nn.ModuleDict) else model
-        figures: Metrics = {"mel": 0.0, "entropy_bits": 0.0}
+        figures: Metrics = {"mel": 0.0, "entropy_bits": 0.0, "contrast": 0.0}
         used: list[Tensor] = []
         rounds = 3
         for step in range(rounds):
@@ -129,6 +143,7 @@ class CodecTask:
             decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
             figures["entropy_bits"] += code_entropy_bits(codes) / rounds
+            figures["contrast"] += spectral_contrast(decoded, target).item() / rounds
             used.append(codes.flatten(0, 1))
             if self.recognizer is not None:
                 everything = torch.ones(len(target), target.shape[1] // REDUCTION, device=self.device)
@@ -140,6 +155,18 @@ class CodecTask:
         if picture is not None:
             draw_spectrograms(picture, {"original": target[0].cpu().numpy(), "decoded": decoded[0].cpu().numpy()})
         return figures
+
+
+def spectral_contrast(decoded: Tensor, target: Tensor, bands: int = 21) -> Tensor:
+    """How far log-mel [B, T, mels] stands out from its mean over `bands` neighbours, relative to the target.
+
+    1 is right; below, formants are flat: a codec that only minimises distances draws the mean of what might have been said.
+    """
+
+    def relief(mel: Tensor) -> Tensor:
+        return (mel - F.avg_pool1d(mel, bands, 1, bands // 2, count_include_pad=False)).std()
+
+    return relief(decoded) / relief(target)
 
 
 def lost_bursts(crops: int, frames: int, share: float, lengths: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from codec import train
 from codec import weights as weights_command
 from codec.batches import UNKNOWN_PHONE
-from codec.tasks.codec import aligned, arrived, code_entropy_bits, lost_bursts, phone_surprise, wrong_bits
+from codec.tasks.codec import aligned, arrived, code_entropy_bits, lost_bursts, phone_surprise, spectral_contrast, wrong_bits
 from tests.codec.tiny import arguments, metrics
 
 
@@ -78,3 +78,20 @@ def test_a_reader_trains_beside_the_codec_and_does_not_ship(corpus: Path, tmp_pa
     codec, _, _ = weights_command.assemble(tmp_path / "codec", tmp_path / "vocoder")
     assert not any("reader" in name for name in codec.state_dict())
     assert train.main(arguments("codec", corpus, tmp_path / "alone", 2, "loss.knowledge=1.0")) == 1
+
+
+@pytest.mark.training
+def test_a_discriminator_trains_beside_the_codec_and_does_not_ship(corpus: Path, tmp_path: Path) -> None:
+    hard = ["loss.adversarial=0.1", "discriminator.mel_channels=2", "train.log_every=1"]
+    assert train.main(arguments("codec", corpus, tmp_path / "codec", 3, *hard)) == 0
+    assert "discriminator" in (tmp_path / "codec" / "metrics.csv").read_text().split("\n", 1)[0].split(",")
+    assert "contrast" in (tmp_path / "codec" / "validation.csv").read_text().split("\n", 1)[0].split(",")
+    assert train.main(arguments("vocoder", corpus, tmp_path / "vocoder", 2)) == 0
+    codec, _, _ = weights_command.assemble(tmp_path / "codec", tmp_path / "vocoder")
+    assert not any("discriminator" in name for name in codec.state_dict())
+
+
+def test_contrast_is_how_far_a_spectrum_stands_out() -> None:
+    target = torch.randn(2, 50, 80, generator=torch.Generator().manual_seed(1))
+    assert spectral_contrast(target, target).item() == pytest.approx(1.0)
+    assert spectral_contrast(0.3 * target + 2, target).item() == pytest.approx(0.3, rel=1e-4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from codec.config import DiscriminatorConfig
-from codec.discriminators import Discriminators, adversarial_losses
+from codec.discriminators import Discriminators, MelDiscriminator, adversarial_losses
 
 SMALL = DiscriminatorConfig(channels=4, fft_samples=(256, 512), periods=(2, 3))
 
@@ -56,3 +56,18 @@ def test_a_crop_counts_the_same_beside_any_other() -> None:
     each = [adversarial_losses(discriminators, spoken[i : i + 1], target[i : i + 1]) for i in range(2)]
     for whole, parts in zip(both, zip(*each, strict=True), strict=True):
         assert torch.allclose(whole, sum(parts) / 2, rtol=1e-4)
+
+
+def test_a_discriminator_of_mel_tells_flat_spectra_from_peaked_ones() -> None:
+    torch.manual_seed(0)
+    discriminator = MelDiscriminator(4)
+    peaked = torch.sin(torch.arange(80) * 0.8).expand(2, 64, -1)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(15):
+        loss = adversarial_losses(discriminator, 0.5 * peaked, peaked).discriminator
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[0] > 1.9 and losses[-1] < 1.6
