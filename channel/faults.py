@@ -132,7 +132,7 @@ class Link:
         self._lives = 0
         self.stalled_s = 0.0
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["channel.faults"])
+        self._context.set_forkserver_preload(["channel.relay", "stream.receiver", "stream.ruler", "stream.sender"])
         self._running: dict[str, BaseProcess] = {}
 
     def start(self, part: str) -> None:
