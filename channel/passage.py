@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from channel.recorded import RecordedEncoder
+from channel.recorded import RecordedEncoder, RecordedFront
 from channel.simulator import ChannelConfig, Simulator
 from stream.clock import Clock
 from stream.content import Voice
@@ -160,7 +160,7 @@ def pass_through(
     clock = VirtualClock()
     simulator = Simulator(config, seed)
     link = AirLink(simulator, clock)
-    sender = Sender(RecordedEncoder(meta, codes), terms.profile, 0, terms.framing(meta.decoder_id), STATION)
+    sender = Sender(RecordedEncoder(meta, codes), terms.profile, 0, terms.framing(meta.decoder_id), STATION, RecordedFront())
     block = np.zeros(terms.profile.frames * SAMPLES_PER_FRAME, np.float32)
     send(sender, (block[: samples - start] for start in range(0, samples, len(block))), link, clock)
 
@@ -175,7 +175,7 @@ def pass_through(
             continue
         if isinstance(parsed.content, Voice):
             sent = codes[voice * terms.profile.frames : (voice + 1) * terms.profile.frames] if voice >= 0 else codes[:0]
-            right = np.array_equal(parsed.content.codes, sent)
+            right = parsed.content.codes.tobytes() == sent.tobytes()
             wrong += not right
             if right:
                 intact.add(voice)
@@ -229,11 +229,11 @@ def _heard(played: list[Played], codes: Codes, shift_samples: int) -> tuple[dict
     """Delay in seconds of every frame that was heard as it was sent, and how many others were heard as something else."""
     heard: dict[int, float] = {}
     wrong = set()
-    sent = [each.tobytes() for each in codes]
+    sent, size = codes.tobytes(), codes.shape[1]
     for frame, slot in ((each.frame, each.slot) for each in played):
         if slot.codes is None or frame in heard:
             continue
-        if 0 <= frame < len(sent) and slot.codes.tobytes() == sent[frame]:
+        if 0 <= frame < len(codes) and slot.codes.tobytes() == sent[frame * size : (frame + 1) * size]:
             heard[frame] = slot.due_s - (frame * SAMPLES_PER_FRAME - shift_samples) / SAMPLE_RATE_HZ
         else:
             wrong.add(frame)

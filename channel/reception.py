@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,8 @@ class Reception:
     def open(self, start_s: float, end_s: float, bits: int) -> bool:
         """Receive a packet whose `bits` bits are on air from `start_s` to `end_s`; whether the modem notices it."""
         symbols = max(1, -(-bits // BITS_PER_SYMBOL[self._config.modulation]))
-        self._snr = self._symbol_snr(start_s, (end_s - start_s) / symbols, symbols)
+        # Differences of times are not exact; to a picosecond, all packets of one size take the same time.
+        self._snr = self._symbol_snr(start_s, round((end_s - start_s) / symbols, 12), symbols)
         return self._config.detection_db is None or bool(self._snr[0] >= 10.0 ** (self._config.detection_db / 10.0))
 
     def damage(self, packet: bytes) -> bytes:
@@ -93,10 +95,16 @@ class Reception:
         return np.where(bad, shadowed, clear) * mean
 
 
+@lru_cache(maxsize=64)
+def _places(points: int, symbols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where `symbols` lie among `points` that span them, and where these lie."""
+    return np.linspace(0.0, points - 1.0, symbols), np.arange(points, dtype=np.float64)
+
+
 def _power(gains: NDArray[np.complex128], symbols: int) -> NDArray[np.float64]:
     """[symbols] power of gains [paths, points] that span them: complex gains are smooth in a fade, their power is not."""
     points = gains.shape[1]
     if points < symbols:
-        at = np.linspace(0.0, points - 1.0, symbols)
-        gains = np.array([np.interp(at, np.arange(points), path) for path in gains])
+        at, known = _places(points, symbols)
+        gains = np.array([np.interp(at, known, path) for path in gains])
     return np.asarray((np.abs(gains) ** 2).sum(axis=0))

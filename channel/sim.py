@@ -209,7 +209,7 @@ def all_cells(jobs: Sequence[Job], engine: Engine, ledger: Ledger, speed: Speed)
 
 def _count(speed: Speed, cell: Cell, spent: Spent) -> None:
     if cell.figures:
-        speed.add(cell.figures.speech_s, spent, cell.decoded)
+        speed.add(cell.protection, cell.figures.speech_s, spent, cell.decoded)
 
 
 def _machine() -> str:

@@ -83,7 +83,9 @@ def test_a_decoder_that_remembers_plays_the_same_samples(encoder: Encoder, decod
     remembering = RememberingDecoder("base")
     for seed in (1, 2):
         plain, remembered, again = (
-            listen(pass_through(codes, len(speech), encoder.meta, STANDARD, config, seed, one), len(speech), encoder.meta.shift_samples)
+            listen(
+                pass_through(codes, len(speech), encoder.meta, STANDARD, config, seed, one), len(speech), encoder.meta.shift_samples
+            )
             for one in (decoder, remembering, remembering)
         )
         for placed, others in zip(plain, zip(remembered, again, strict=True), strict=True):
