@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from channel.air_link import AirLink, VirtualClock
 from channel.recorded import RecordedEncoder, RecordedFront
 from channel.simulator import ChannelConfig, Simulator
-from stream.clock import Clock
 from stream.content import Voice
 from stream.engine import Decoder, Metadata
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
-from stream.packet import TYPE_VOICE, Framing, packet_type
+from stream.packet import Framing
 from stream.playout import LONGEST_DELAY_S
 from stream.profile import Profile
 from stream.protection import Protection
@@ -112,42 +112,6 @@ class Passage:
     figures: LinkFigures
     played: list[Played]
     receiver: Receiver
-
-
-class VirtualClock(Clock):
-    """A clock that whoever waits sets forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-
-    def now_s(self) -> float:
-        return self._now_s
-
-    def sleep_until(self, when_s: float) -> None:
-        self._now_s = max(self._now_s, when_s)
-
-
-class AirLink:
-    """The sender's end of a simulated link: packets in, and when and how each arrives."""
-
-    def __init__(self, simulator: Simulator, clock: Clock):
-        self._simulator, self._clock = simulator, clock
-        self.arrivals: list[tuple[float, int, bytes, int]] = []  # arrival, its number, bytes, number of the voice packet or -1
-        self.voice_packets = 0
-
-    def send(self, packet: bytes) -> int:
-        voice = self.voice_packets if packet_type(packet) == TYPE_VOICE else -1
-        self.voice_packets += voice >= 0
-        for arrival_s, received in self._simulator.offer(self._clock.now_s(), packet):
-            self.arrivals.append((arrival_s, len(self.arrivals), received, voice))
-        return 0
-
-    def drain(self, timeout_s: float) -> int:
-        return 0
-
-    def close(self) -> None:
-        pass
 
 
 def pass_through(

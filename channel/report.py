@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from channel.campaign import Coder, Spent, Utterance
+from channel.job import Coder, Spent, Utterance
 from channel.results import Row
 from stream.bootstrap import RESAMPLES
 from stream.tables import cell, markdown_table

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from channel import sim
-from channel.campaign import Spent
+from channel.job import Spent
 from channel.report import Speed
 from tests.conftest import speech_like
 
