@@ -75,6 +75,7 @@ class Fading:
         """[paths, count] gains of mean power 1 of the scattered waves alone, at `start_s` and then every `step_s`."""
         first = np.exp(1j * (self._turns * start_s + self._phases)) / math.sqrt(WAVES)
         # A sinusoid at n = block a + b is that at `block a` turned on by b: few exponentials and one product of matrices.
+        step_s = round(step_s, 12)  # differences of times are not exact: so packets of one size have one step
         if self._steps != (step_s, count):
             block = math.isqrt(max(1, count - 1)) + 1
             turns = self._turns[:, None] * step_s  # [paths, 1, waves]

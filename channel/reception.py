@@ -60,8 +60,7 @@ class Reception:
     def open(self, start_s: float, end_s: float, bits: int) -> bool:
         """Receive a packet whose `bits` bits are on air from `start_s` to `end_s`; whether the modem notices it."""
         symbols = max(1, -(-bits // BITS_PER_SYMBOL[self._config.modulation]))
-        # Differences of times are not exact; to a picosecond, all packets of one size take the same time.
-        self._snr = self._symbol_snr(start_s, round((end_s - start_s) / symbols, 12), symbols)
+        self._snr = self._symbol_snr(start_s, (end_s - start_s) / symbols, symbols)
         return self._config.detection_db is None or bool(self._snr[0] >= 10.0 ** (self._config.detection_db / 10.0))
 
     def damage(self, packet: bytes) -> bytes:
