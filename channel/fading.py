@@ -68,16 +68,21 @@ class Fading:
         self._phases = 2 * math.pi * rng.random((config.paths, WAVES))
         self._direct_turns = 2 * math.pi * config.doppler_hz * np.cos(2 * math.pi * rng.random(config.paths))
         self._direct_phases = 2 * math.pi * rng.random(config.paths)
+        self._steps: tuple[float, int] | None = None  # of the turns below: packets of a link are of one length
+        self._coarse = self._fine = np.zeros((0, 0, 0), np.complex128)
 
     def scattered(self, start_s: float, step_s: float, count: int) -> NDArray[np.complex128]:
         """[paths, count] gains of mean power 1 of the scattered waves alone, at `start_s` and then every `step_s`."""
         first = np.exp(1j * (self._turns * start_s + self._phases)) / math.sqrt(WAVES)
         # A sinusoid at n = block a + b is that at `block a` turned on by b: few exponentials and one product of matrices.
-        block = math.isqrt(max(1, count - 1)) + 1
-        turns = self._turns[:, None] * step_s  # [paths, 1, waves]
-        coarse = first[:, None] * np.exp(1j * turns * (block * np.arange(-(-count // block)))[:, None])
-        fine = np.exp(1j * turns * np.arange(block)[:, None])
-        gains = coarse @ fine.transpose(0, 2, 1)  # [paths, blocks, block]
+        step_s = round(step_s, 12)  # differences of times are not exact: so packets of one size have one step
+        if self._steps != (step_s, count):
+            block = math.isqrt(max(1, count - 1)) + 1
+            turns = self._turns[:, None] * step_s  # [paths, 1, waves]
+            self._coarse = np.exp(1j * turns * (block * np.arange(-(-count // block)))[:, None])
+            self._fine = np.exp(1j * turns * np.arange(block)[:, None]).transpose(0, 2, 1)
+            self._steps = step_s, count
+        gains = (first[:, None] * self._coarse) @ self._fine  # [paths, blocks, block]
         return np.asarray(gains.reshape(len(first), -1)[:, :count])
 
     def gains(self, start_s: float, step_s: float, count: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
@@ -85,6 +90,8 @@ class Fading:
         share = self._config.direct_power
         scale = 1.0 / math.sqrt(self._config.paths)
         scattered = scale * math.sqrt(1.0 - share) * self.scattered(start_s, step_s, count)
+        if not share:
+            return np.zeros_like(scattered), scattered
         times_s = start_s + step_s * np.arange(count)
         direct = np.exp(1j * (self._direct_turns[:, None] * times_s + self._direct_phases[:, None]))
         return scale * math.sqrt(share) * direct, scattered

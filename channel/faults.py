@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from channel.frame_log import HeardLog, Log, waited_s
 from channel.relay import main as relay_main
 from stream.clock import Clock
 from stream.demo import free_ports
@@ -33,7 +33,7 @@ from stream.options import command_parser, number, write_json
 from stream.packet import Framing
 from stream.profile import PROFILES, Profile, find_profile
 from stream.receiver import Receiver, receive
-from stream.ruler import DECODER_ID, RulerDecoder, RulerEncoder, heard_frame
+from stream.ruler import DECODER_ID, RulerDecoder, RulerEncoder
 from stream.sender import Sender, send
 
 NAME = "channel.faults"
@@ -48,14 +48,6 @@ PATIENCE_S = 60.0  # of the wall, before something counts as hanging
 
 
 @dataclass(frozen=True)
-class Event:
-    """A frame that was spoken, or heard, on the clock that all processes share."""
-
-    time_s: float
-    frame: int
-
-
-@dataclass(frozen=True)
 class Fault:
     """What one round of killing and starting cost."""
 
@@ -65,34 +57,8 @@ class Fault:
     live_s: float  # from the last start to the first frame heard that was spoken after it
     lost_frames: int  # of those spoken from then on
     heard_frames: int
+    waited_s: float  # of resumed_s and live_s: how long the new processes, added up, waited for a processor
     stalled_s: float  # by how much the machine held up the processes at worst
-
-
-class Log:
-    """Lines of `time frame` that outlive their writer."""
-
-    def __init__(self, path: str):
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-
-    def note(self, frame: int) -> None:
-        os.write(self._file, f"{time.monotonic():.4f} {frame}\n".encode())
-
-    @staticmethod
-    def read(path: str) -> list[Event]:
-        text = Path(path).read_text(encoding="ascii") if Path(path).exists() else ""
-        return [Event(float(line.split()[0]), int(line.split()[1])) for line in text.splitlines() if line.count(" ") == 1]
-
-
-class _Logging:
-    """A sink that logs what is heard."""
-
-    def __init__(self, log: Log):
-        self._log = log
-
-    def write(self, pcm: Pcm) -> None:
-        frame = heard_frame(pcm)
-        if frame is not None:
-            self._log.note(frame)
 
 
 def run_sender(endpoint: str, profile: str, life: int, path: str) -> None:
@@ -119,7 +85,7 @@ def run_channel(inlet: str, outlet: str) -> None:
 def run_receiver(endpoint: str, path: str) -> None:
     """Listen for ever."""
     receiver = Receiver(RulerDecoder(), DELAY_S, Framing(DECODER_ID))
-    receive(receiver, ZmqLink.receiver(endpoint), _Logging(Log(path)), Clock(), 0.0, lambda: False)
+    receive(receiver, ZmqLink.receiver(endpoint), HeardLog(Log(path)), Clock(), 0.0, lambda: False)
 
 
 class Link:
@@ -132,7 +98,7 @@ class Link:
         self._lives = 0
         self.stalled_s = 0.0
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["channel.faults"])
+        self._context.set_forkserver_preload(["channel.relay", "stream.receiver", "stream.ruler", "stream.sender"])
         self._running: dict[str, BaseProcess] = {}
 
     def start(self, part: str) -> None:
@@ -174,6 +140,10 @@ class Link:
             self.sleep(POLL_S)
         raise ClariError(f"nothing was heard for {PATIENCE_S:.0f} s")
 
+    def waited_s(self, parts: Sequence[str]) -> float:
+        """How long these processes have waited for a processor since they were started."""
+        return sum(waited_s(self._running[part].pid or 0) for part in parts)
+
     def sleep(self, seconds: float) -> None:
         """Sleep, and note by how much longer it was."""
         began_s = time.monotonic()
@@ -206,6 +176,7 @@ def faults(profile: Profile, orders: Sequence[tuple[str, ...]], pause_s: float, 
                     link.start(part)
                     link.sleep(pause_s)
                 resumed_s, live_s = link.wait_for_speech(died_s, began_s), link.wait_for_speech(began_s)
+                new_waited_s = link.waited_s(order)
                 link.sleep(calm_s)
                 calm_until_s = time.monotonic()
                 link.wait_for_speech(calm_until_s)  # by then all that was spoken before has been heard, or never will be
@@ -215,7 +186,7 @@ def faults(profile: Profile, orders: Sequence[tuple[str, ...]], pause_s: float, 
                 gaps_s = [after.time_s - before.time_s - FRAME_S for before, after in itertools.pairwise(spoken)]
                 stalled_s = max(link.stalled_s, *gaps_s, 0.0)
                 times_s = began_s - died_s, resumed_s - began_s, live_s - began_s
-                yield Fault(order, *times_s, len(calm - heard), len(calm & heard), stalled_s)
+                yield Fault(order, *times_s, len(calm - heard), len(calm & heard), new_waited_s, stalled_s)
         finally:
             link.close()
 
@@ -230,15 +201,15 @@ def main(argv: list[str] | None = None) -> int:
         args: argparse.Namespace = parser.parse_args(argv)
         rows = []
         if args.json != "-":
-            print(f"{'killed and started':<28}{'down s':>8}{'speech s':>9}{'live s':>7}{'heard':>8}{'lost':>6}{'stalled s':>10}")
+            titles = ("down s", "speech s", "live s", "heard", "lost", "waited s", "stalled s")
+            print(f"{'killed and started':<28}" + "".join(f"{title:>10}" for title in titles))
         for fault in faults(find_profile(args.profile), ORDERS, args.pause_s, args.calm_s):
             rows.append(asdict(fault))
             if args.json != "-":
-                print(
-                    f"{', '.join(fault.order):<28}{fault.down_s:>8.2f}{fault.resumed_s:>9.2f}{fault.live_s:>7.2f}"
-                    f"{fault.heard_frames:>8}{fault.lost_frames:>6}{fault.stalled_s:>10.2f}",
-                    flush=True,
-                )
+                times_s = "".join(f"{each:>10.2f}" for each in (fault.down_s, fault.resumed_s, fault.live_s))
+                counts = f"{fault.heard_frames:>10}{fault.lost_frames:>10}"
+                held_s = f"{fault.waited_s:>10.2f}{fault.stalled_s:>10.2f}"
+                print(f"{', '.join(fault.order):<28}{times_s}{counts}{held_s}", flush=True)
         write_json(args.json, {"schema_version": 1, "profile": args.profile, "faults": rows})
         return 0
 

@@ -127,7 +127,9 @@ class BitErrors:
 
     def damage(self, packet: bytes) -> tuple[bytes, int]:
         """The packet of the same length as it arrives, and how many of its bits are wrong."""
-        # Drawn at every rate, so that with one seed a higher rate adds errors to those of a lower one.
+        if not self._ber:
+            return packet, 0
+        # Drawn whatever the rate, so that with one seed a higher rate adds errors to those of a lower one.
         flips = self._rng.random(8 * len(packet)) < self._ber
         errors = int(np.count_nonzero(flips))
         if not errors:

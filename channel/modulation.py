@@ -19,4 +19,4 @@ def error_probability(modulation: str, snr: NDArray[np.float64]) -> NDArray[np.f
     if modulation == "fsk":
         return np.asarray(0.5 * np.exp(-0.5 * snr))
     amplitude = np.sqrt(snr / BITS_PER_SYMBOL[modulation])
-    return 0.5 * np.array([math.erfc(one) for one in amplitude])
+    return 0.5 * np.array([*map(math.erfc, amplitude.tolist())])

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from channel.recorded import RecordedEncoder
+from channel.air_link import AirLink, VirtualClock
+from channel.recorded import RecordedEncoder, RecordedFront
 from channel.simulator import ChannelConfig, Simulator
-from stream.clock import Clock
 from stream.content import Voice
 from stream.engine import Decoder, Metadata
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
-from stream.packet import TYPE_VOICE, Framing, packet_type
+from stream.packet import Framing
 from stream.playout import LONGEST_DELAY_S
 from stream.profile import Profile
 from stream.protection import Protection
@@ -114,42 +114,6 @@ class Passage:
     receiver: Receiver
 
 
-class VirtualClock(Clock):
-    """A clock that whoever waits sets forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now_s = 0.0
-
-    def now_s(self) -> float:
-        return self._now_s
-
-    def sleep_until(self, when_s: float) -> None:
-        self._now_s = max(self._now_s, when_s)
-
-
-class AirLink:
-    """The sender's end of a simulated link: packets in, and when and how each arrives."""
-
-    def __init__(self, simulator: Simulator, clock: Clock):
-        self._simulator, self._clock = simulator, clock
-        self.arrivals: list[tuple[float, int, bytes, int]] = []  # arrival, its number, bytes, number of the voice packet or -1
-        self.voice_packets = 0
-
-    def send(self, packet: bytes) -> int:
-        voice = self.voice_packets if packet_type(packet) == TYPE_VOICE else -1
-        self.voice_packets += voice >= 0
-        for arrival_s, received in self._simulator.offer(self._clock.now_s(), packet):
-            self.arrivals.append((arrival_s, len(self.arrivals), received, voice))
-        return 0
-
-    def drain(self, timeout_s: float) -> int:
-        return 0
-
-    def close(self) -> None:
-        pass
-
-
 def pass_through(
     codes: Codes, samples: int, meta: Metadata, terms: Terms, config: ChannelConfig, seed: int, decoder: Decoder
 ) -> Passage:
@@ -160,7 +124,7 @@ def pass_through(
     clock = VirtualClock()
     simulator = Simulator(config, seed)
     link = AirLink(simulator, clock)
-    sender = Sender(RecordedEncoder(meta, codes), terms.profile, 0, terms.framing(meta.decoder_id), STATION)
+    sender = Sender(RecordedEncoder(meta, codes), terms.profile, 0, terms.framing(meta.decoder_id), STATION, RecordedFront())
     block = np.zeros(terms.profile.frames * SAMPLES_PER_FRAME, np.float32)
     send(sender, (block[: samples - start] for start in range(0, samples, len(block))), link, clock)
 
@@ -175,7 +139,7 @@ def pass_through(
             continue
         if isinstance(parsed.content, Voice):
             sent = codes[voice * terms.profile.frames : (voice + 1) * terms.profile.frames] if voice >= 0 else codes[:0]
-            right = np.array_equal(parsed.content.codes, sent)
+            right = parsed.content.codes.tobytes() == sent.tobytes()
             wrong += not right
             if right:
                 intact.add(voice)
@@ -229,11 +193,11 @@ def _heard(played: list[Played], codes: Codes, shift_samples: int) -> tuple[dict
     """Delay in seconds of every frame that was heard as it was sent, and how many others were heard as something else."""
     heard: dict[int, float] = {}
     wrong = set()
-    sent = [each.tobytes() for each in codes]
+    sent, size = codes.tobytes(), codes.shape[1]
     for frame, slot in ((each.frame, each.slot) for each in played):
         if slot.codes is None or frame in heard:
             continue
-        if 0 <= frame < len(sent) and slot.codes.tobytes() == sent[frame]:
+        if 0 <= frame < len(codes) and slot.codes.tobytes() == sent[frame * size : (frame + 1) * size]:
             heard[frame] = slot.due_s - (frame * SAMPLES_PER_FRAME - shift_samples) / SAMPLE_RATE_HZ
         else:
             wrong.add(frame)

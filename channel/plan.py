@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from channel.campaign import ORIGINAL, Coder, Job, Judged, Utterance
+from channel.job import ORIGINAL, Coder, Job, Judged, Utterance
 from channel.passage import Terms
 from channel.presets import PRESETS, preset
 from channel.simulator import ChannelConfig

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +94,16 @@ class Reception:
         return np.where(bad, shadowed, clear) * mean
 
 
+@lru_cache(maxsize=64)
+def _places(points: int, symbols: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where `symbols` lie among `points` that span them, and where these lie."""
+    return np.linspace(0.0, points - 1.0, symbols), np.arange(points, dtype=np.float64)
+
+
 def _power(gains: NDArray[np.complex128], symbols: int) -> NDArray[np.float64]:
     """[symbols] power of gains [paths, points] that span them: complex gains are smooth in a fade, their power is not."""
     points = gains.shape[1]
     if points < symbols:
-        at = np.linspace(0.0, points - 1.0, symbols)
-        gains = np.array([np.interp(at, np.arange(points), path) for path in gains])
+        at, known = _places(points, symbols)
+        gains = np.array([np.interp(at, known, path) for path in gains])
     return np.asarray((np.abs(gains) ** 2).sum(axis=0))

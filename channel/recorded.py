@@ -13,6 +13,7 @@ import numpy as np
 
 from stream.engine import Decoder, DecoderState, DecoderStream, Encoder, EncoderStream, Metadata
 from stream.frame import SAMPLES_PER_FRAME, Codes, Pcm
+from stream.front import Front
 from stream.profile import PROFILES
 
 REMEMBERED_FRAMES = 600  # each with a state of about 100 KB
@@ -52,6 +53,13 @@ class RecordedStream(EncoderStream):
 
     def encode(self, pcm: Pcm) -> Codes:
         return next(self._rest)
+
+
+class RecordedFront(Front):
+    """No microphone: the codes are there already, and all of them go on air."""
+
+    def __call__(self, frame: Pcm) -> tuple[Pcm, bool]:
+        return frame, True
 
 
 class SilentDecoder(Decoder):

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from channel.campaign import Cell
+from channel.job import Cell
 from channel.passage import LinkFigures
 from stream.bootstrap import NOTHING, Interval, mean_interval, ratio_interval
 

@@ -12,7 +12,7 @@ jitter and may be delivered twice.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class Simulator:
         self._jitter = Jitter(config.jitter_s, jitter)
         self._duplication = Duplication(config.duplicate_rate, duplication)
         self._now_s = -math.inf
-        self._report = ChannelReport()
+        self._counts = asdict(ChannelReport())
 
     def offer(self, now_s: float, packet: bytes) -> list[tuple[float, bytes]]:
         """Hand a packet to the link at `now_s`.
@@ -152,7 +152,7 @@ class Simulator:
 
     def report(self) -> ChannelReport:
         """The counters so far."""
-        return self._report
+        return ChannelReport(**self._counts)
 
     def _receive(self, packet: bytes, start_s: float, end_s: float) -> tuple[bytes | None, float]:
         """(the bytes as they arrive or None for a lost packet, extra delay in seconds) of what is on air for that time."""
@@ -175,7 +175,8 @@ class Simulator:
         return received, row.extra_delay_s if row else 0.0
 
     def _add(self, **more: int) -> None:
-        self._report = replace(self._report, **{name: getattr(self._report, name) + count for name, count in more.items()})
+        for name, count in more.items():
+            self._counts[name] += count
 
 
 def two_way(config: ChannelConfig, seed: int, trace: Trace | None = None) -> tuple[Simulator, Simulator]:

@@ -13,17 +13,21 @@ class Belated:
     def __init__(self) -> None:
         self._frames: dict[int, Codes] = {}
 
-    def keep(self, first: int, frames: list[Codes], heard: int, following: int) -> None:
-        """Keep those of some frames, numbered from `first` on, that lie between the last one heard and the `following` slot."""
-        for number, codes in enumerate(frames, start=first):
-            if heard < number < following and following - number <= LONGEST_MISSED_FRAMES:
-                self._frames[number] = codes
+    def keep(self, first: int, frames: Codes, heard: int, following: int) -> None:
+        """Keep those of some frames [frames, 8] that lie between the last one heard and the `following` slot.
+
+        They are numbered from `first` on.
+        """
+        for number in range(max(first, heard + 1, following - LONGEST_MISSED_FRAMES), min(first + len(frames), following)):
+            self._frames[number] = frames[number - first]
 
     def take(self, heard: int, following: int) -> tuple[Codes | None, ...]:
         """All frames between the last one heard and the `following` one, and forget them.
 
         Nothing if nothing is known of them but that they were lost, or if they are too many.
         """
+        if not self._frames:
+            return ()
         numbers = range(heard + 1, following)
         known = heard >= 0 and 0 < len(numbers) <= LONGEST_MISSED_FRAMES and any(number in self._frames for number in numbers)
         missed = tuple(self._frames.get(number) for number in numbers) if known else ()

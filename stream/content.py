@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from stream.frame import CODE_DIMENSIONS
 
 GRAY = np.array([0, 1, 3, 2], np.uint8)  # neighbouring levels differ in one bit; the table is its own inverse
+_BITS = np.array([[each >> 1, each & 1] for each in GRAY], np.uint8)  # of each level
+_LEVELS = np.array([[GRAY[byte >> shift & 3] for shift in (6, 4, 2, 0)] for byte in range(256)], np.uint8)  # in each byte
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,10 @@ Content = Voice | Repair | Control | Epoch
 
 def pack_codes(codes: NDArray[np.uint8]) -> bytes:
     """Codes [frames, 8] -> 2 bytes a frame."""
-    bits = GRAY[codes].astype(np.uint16)
-    shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    words: bytes = (bits << shifts).sum(axis=1).astype(">u2").tobytes()
-    return words
+    return np.packbits(_BITS[codes]).tobytes()
 
 
 def unpack_codes(data: bytes) -> NDArray[np.uint8]:
     """Inverse of `pack_codes`."""
-    words = np.frombuffer(data, ">u2").astype(np.uint16)
-    shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2, dtype=np.uint16)
-    codes: NDArray[np.uint8] = GRAY[(words[:, None] >> shifts) & 3]
+    codes: NDArray[np.uint8] = _LEVELS[np.frombuffer(data, np.uint8)].reshape(-1, CODE_DIMENSIONS)
     return codes

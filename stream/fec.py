@@ -68,13 +68,46 @@ def correct(codeword: bytes, parity_bytes: int, erased: Sequence[int] = ()) -> C
     return Correction(bytes(data), sum(each > 0 for each in wrong), sum(each.bit_count() for each in wrong))
 
 
+@lru_cache(maxsize=256)
+def _products(factor: int) -> bytes:
+    """`factor` times each of the 256 values, as a table for `bytes.translate`."""
+    _code(1)  # sets the library's field
+    values = [0]
+    for bit in range(8):
+        one = reedsolo.gf_mul(factor, 1 << bit)
+        values += [value ^ one for value in values]
+    return bytes(values)
+
+
+def _combine(parts: Sequence[bytes], factors: Sequence[int]) -> bytes:
+    """The sum of `factors` times parts, all their bytes at once."""
+    total = 0
+    for part, factor in zip(parts, factors, strict=True):
+        total ^= int.from_bytes(part.translate(_products(factor)), "big")
+    return total.to_bytes(len(parts[0]), "big")
+
+
+@lru_cache(maxsize=1024)
+def _factors(count: int, repairs: int, unknown: tuple[int, ...]) -> dict[int, list[int]]:
+    """What the `count` other places of a block count in each of the `repairs` unknown ones.
+
+    The code is linear: the library decodes a one in every known place, once for each pattern, and not each byte of each part.
+    """
+    answers = []
+    for place in sorted({*range(count + repairs)} - {*unknown}):
+        one = bytearray(count + repairs)
+        one[place] = 1
+        answers.append(_code(repairs).decode(one, erase_pos=list(unknown), only_erasures=True)[1])
+    return {place: [answer[place] for answer in answers] for place in unknown}
+
+
 def repair_parts(parts: Sequence[bytes], repairs: int) -> list[bytes]:
     """`repairs` further parts, from which and from the others any `repairs` lost ones can be restored.
 
     parts: of equal size, in the order of their sequence.
     """
-    columns = [parity(bytes(column), repairs) for column in zip(*parts, strict=True)]
-    return [bytes(row) for row in zip(*columns, strict=True)]
+    count = len(parts)
+    return [_combine(parts, factors) for factors in _factors(count, repairs, tuple(range(count, count + repairs))).values()]
 
 
 def restore_parts(received: Mapping[int, bytes], count: int, repairs: int) -> dict[int, bytes] | None:
@@ -85,12 +118,10 @@ def restore_parts(received: Mapping[int, bytes], count: int, repairs: int) -> di
     missing = [place for place in range(count + repairs) if place not in received]
     if len(missing) > repairs:
         return None
-    size = len(next(iter(received.values())))
-    parts = [received.get(place, bytes(size)) for place in range(count + repairs)]
-    columns = []
-    try:
-        for column in zip(*parts, strict=True):
-            columns.append(_code(repairs).decode(bytes(column), erase_pos=missing, only_erasures=True)[0])
-    except reedsolo.ReedSolomonError:
+    spare = sorted(received)[count:]  # more than are needed: what the others say of them has to be true
+    unknown = sorted([*missing, *spare])
+    known = [received[place] for place in range(count + repairs) if place not in unknown]
+    found = {place: _combine(known, factors) for place, factors in _factors(count, repairs, tuple(unknown)).items()}
+    if any(found[place] != received[place] for place in spare):
         return None
-    return {place: bytes(column[place] for column in columns) for place in missing if place < count}
+    return {place: found[place] for place in missing if place < count}

@@ -34,19 +34,22 @@ class DelayEstimate:
 
     def __init__(self) -> None:
         self._offsets_s: deque[float] = deque(maxlen=WINDOW_PACKETS)
+        self._sorted_s: list[float] = []  # the same in order; playout asks for it in every slot
 
     def add(self, offset_s: float) -> None:
-        if self._offsets_s and offset_s < min(self._offsets_s) - EARLIER_S:
+        if self._sorted_s and offset_s < self._sorted_s[0] - EARLIER_S:
             self._offsets_s.clear()  # no packet is so much faster than all others: the count of time has changed
         self._offsets_s.append(offset_s)
+        self._sorted_s = sorted(self._offsets_s)
 
     def clear(self) -> None:
         self._offsets_s.clear()
+        self._sorted_s = []
 
     def fits(self, offset_s: float) -> bool:
         """Whether a packet continues the time of those in the window."""
-        known = self._offsets_s
-        return bool(known) and min(known) - EARLIER_S <= offset_s <= max(known) + LATER_S
+        known = self._sorted_s
+        return bool(known) and known[0] - EARLIER_S <= offset_s <= known[-1] + LATER_S
 
     @property
     def settled(self) -> bool:
@@ -56,10 +59,10 @@ class DelayEstimate:
     @property
     def fastest_s(self) -> float:
         """The smallest offset; meaningful once a packet was added."""
-        return min(self._offsets_s, default=0.0)
+        return self._sorted_s[0] if self._sorted_s else 0.0
 
     def target_s(self, floor_s: float, ceiling_s: float) -> float:
         """The offset at which frames should be heard: the fastest packet's, and between floor and ceiling what jitter asks for."""
-        offsets = sorted(self._offsets_s)
+        offsets = self._sorted_s
         most = offsets[min(len(offsets) - 1, int(JITTER_SHARE * len(offsets)))]
         return offsets[0] + min(max(most - offsets[0] + MARGIN_S, floor_s), max(ceiling_s, floor_s))

@@ -17,6 +17,7 @@ import binascii
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from stream.content import Content, Control, Epoch, Repair, Voice, pack_codes, unpack_codes
 from stream.fec import correct, parity
@@ -92,7 +93,12 @@ class Framing:
 
     def profile_of(self, size: int) -> Profile | None:
         """The profile whose packets have that many bytes, or None."""
-        return next((profile for profile in PROFILES.values() if self.packet_bytes(profile) == size), None)
+        return self._profiles.get(size)
+
+    @cached_property
+    def _profiles(self) -> dict[int, Profile]:
+        """Profiles by the size of their packets; asked for with every packet."""
+        return {self.packet_bytes(profile): profile for profile in PROFILES.values()}
 
     def build(self, content: Content, profile: Profile) -> bytes:
         """The bytes of one packet. On a sealed link the stream is that of the key epoch, and packets are built in their order."""

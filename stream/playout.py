@@ -54,7 +54,7 @@ class Playout:
         self._accepted_s = 0.0  # when the newest packet was accepted
         self._late = 0  # late packets in a row
         self._playing = False
-        self._due_s = 0.0  # when the next slot is heard
+        self.next_due_s = 0.0  # when the next slot is heard; meaningful while playing
         self._slots = 0  # of the talk spurt, given out
         self._next = 0  # frame of the next slot
         self._heard = -1  # newest frame that was heard, not concealed
@@ -71,11 +71,6 @@ class Playout:
         return len(self._frames)
 
     @property
-    def next_due_s(self) -> float:
-        """When the next slot is due; meaningful while playing."""
-        return self._due_s
-
-    @property
     def playout_delay_s(self) -> float:
         """How long the fastest of the newest packets waits now; meaningful while playing."""
         return self._base_s - self._estimate.fastest_s
@@ -83,7 +78,7 @@ class Playout:
     @property
     def _base_s(self) -> float:
         """When frame 0 of the stream would have been heard, had it been heard as frames are now."""
-        return self._due_s - self._next * FRAME_S
+        return self.next_due_s - self._next * FRAME_S
 
     def add(self, now_s: float, voice: Voice, profile: Profile) -> Arrival:
         """Take a packet that arrived at `now_s`."""
@@ -110,20 +105,23 @@ class Playout:
         first = number * self._profile.frames
         self._start_earlier(now_s, first)
         if not self._playing or first + len(voice.codes) <= self._next or (first - self._next) * FRAME_S > FURTHEST_AHEAD_S:
-            self._belated.keep(first, [*voice.codes], self._heard, self._next)
+            self._belated.keep(first, voice.codes, self._heard, self._next)
             return Arrival.LATE
         return self._fill(now_s, voice, number)
 
     def due(self, now_s: float) -> list[Slot]:
         """The slots whose time has come, oldest first."""
-        slots = []
+        slots: list[Slot] = []
+        if not self._playing or self.next_due_s > now_s + TOLERANCE_S:
+            return slots
+        target_s = self._estimate.target_s(self.delay_s, self.ceiling_s)
         while self._playing and self.next_due_s <= now_s + TOLERANCE_S:
             codes = self._frames.pop(self._next, None)
             if codes is None and not self._frames and self._spurt.over(self._next):
                 self._playing = False
                 break
             pause = self._spurt.pause(self._next, codes is not None)
-            error_s = self._error_s()
+            error_s = self._base_s - target_s if self._adaptive else 0.0  # above 0: playout is later than it should be
             if codes is None and self._frames and error_s > FRAME_S and (pause or self._estimate.settled):
                 self._next += 1  # nothing is there to be heard, and what comes after it has waited too long
                 continue
@@ -132,8 +130,8 @@ class Playout:
             if codes is not None:
                 missed, self._heard = self._belated.take(self._heard, self._next), self._next
             samples = SAMPLES_PER_FRAME - step_samples(error_s)
-            slots.append(Slot(self._next, self._due_s, codes, samples, pause, missed))
-            self._due_s += samples / SAMPLE_RATE_HZ
+            slots.append(Slot(self._next, self.next_due_s, codes, samples, pause, missed))
+            self.next_due_s += samples / SAMPLE_RATE_HZ
             self._next += 1
             self._slots += 1
         return slots
@@ -153,10 +151,6 @@ class Playout:
         """Whether the clock may go back by so much: not beyond what jitter may ask for, nor for ever."""
         below = not self._adaptive or self.playout_delay_s + late_s <= max(self.ceiling_s, self.delay_s)
         return below and self.added_delay_s + late_s <= LONGEST_DELAY_S
-
-    def _error_s(self) -> float:
-        """By how much playout is later than it should be; negative: earlier."""
-        return self._base_s - self._estimate.target_s(self.delay_s, self.ceiling_s) if self._adaptive else 0.0
 
     @property
     def _adaptive(self) -> bool:
@@ -202,7 +196,7 @@ class Playout:
                 self.added_delay_s += late_s
             elif first + profile.frames <= self._next:
                 self._late += 1
-                self._belated.keep(first, [*voice.codes], self._heard, self._next)
+                self._belated.keep(first, voice.codes, self._heard, self._next)
                 if self._late < LATE_IN_A_ROW:
                     return Arrival.LATE
                 self._estimate.clear()
@@ -215,8 +209,8 @@ class Playout:
     def _start_earlier(self, now_s: float, first: int) -> None:
         """Let the talk spurt begin with this frame, if nothing was given out yet and there is time to."""
         earlier_s = (self._next - first) * FRAME_S
-        if self._playing and not self._slots and 0 < earlier_s <= self._due_s - now_s + TOLERANCE_S:
-            self._due_s -= earlier_s
+        if self._playing and not self._slots and 0 < earlier_s <= self.next_due_s - now_s + TOLERANCE_S:
+            self.next_due_s -= earlier_s
             self._next = first
 
     def _fill(self, now_s: float, voice: Voice, number: int) -> Arrival:
@@ -225,7 +219,7 @@ class Playout:
         self._numbering.note(number, voice)
         self._accepted_s, self._late = now_s, 0
         self._rivals.clear()
-        self._belated.keep(first, [*voice.codes], self._heard, self._next)
+        self._belated.keep(first, voice.codes, self._heard, self._next)
         self._frames |= {place: codes for place, codes in enumerate(voice.codes, start=first) if place >= self._next}
         if voice.end:
             self._spurt.end(first + len(voice.codes) - 1, self._next)
@@ -246,8 +240,8 @@ class Playout:
         self._playing = True
         # Without jitter to follow, simply after the delay; but never before what was given out already.
         asked_s = self._estimate.target_s(self.delay_s, self.ceiling_s) + first * FRAME_S
-        start_s = max(asked_s, self._due_s) if self._adaptive else arrived_s + self.delay_s
-        self._due_s, self._slots = max(now_s, start_s), 0
+        start_s = max(asked_s, self.next_due_s) if self._adaptive else arrived_s + self.delay_s
+        self.next_due_s, self._slots = max(now_s, start_s), 0
         self._next = first
         self._belated.clear()
         self._spurt, self.added_delay_s = Spurt(), 0.0

@@ -84,7 +84,7 @@ class Protection:
 
     def context(self) -> bytes:
         """What enters the checksum of every packet; nothing for an unprotected link."""
-        return struct.pack(">BBB", self.block, self.repairs, self.repeat) if self != Protection() else b""
+        return struct.pack(">BBB", self.block, self.repairs, self.repeat) if self.block or self.repeat else b""
 
     def survives(self) -> str:
         """The losses that cost no speech, in words."""

@@ -14,7 +14,7 @@ from stream.clock import Clock
 from stream.content import Content, Control, Epoch, Voice
 from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
-from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
+from stream.frame import CODE_DIMENSIONS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
 from stream.front import Front
 from stream.link import PacketSink
 from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Framing, packet_type
@@ -126,7 +126,8 @@ class Sender:
 
         None for silence, except for one packet that ends a talk spurt. Numbers count on meanwhile: they are the time.
         """
-        protection, codes, active = self.framing.protection, np.stack(self._codes), self._active
+        protection, active = self.framing.protection, self._active
+        codes = np.concatenate(self._codes).reshape(-1, CODE_DIMENSIONS)
         samples, self._waiting_samples = self._waiting_samples, []
         self._active = False
         if not active and not self._speaking:

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 from channel import sim
+from channel.job import Spent
+from channel.report import Speed
 from tests.conftest import speech_like
 
 LINK_ONLY = ("--link-only", "--utterances", "2", "--stream-s", "30", "--preset", "hf-poor", "--protection", "none", "4+1")
@@ -51,6 +53,13 @@ def test_a_crash_loses_one_result_at_most(finished: tuple[Path, bytes], tmp_path
 def test_repair_is_seen_in_the_table(finished: tuple[Path, bytes]) -> None:
     bare, repaired = (float(row["lost_after_percent"]) for row in table_of(finished[0]))
     assert 0 <= repaired < bare
+
+
+def test_speed_is_told_for_each_protection() -> None:
+    speed = Speed()
+    for protection, cpu_s in (("none", 0.1), ("repair 8+2", 0.2), ("none", 0.3)):
+        speed.add(protection, 100.0, Spent(cpu_s), decoded=False)
+    assert str(speed) == "500 times real time per core for the link alone (none 500, repair 8+2 500)"
 
 
 def test_every_stream_has_weather_of_its_own(finished: tuple[Path, bytes]) -> None:
