@@ -45,6 +45,7 @@ from stream.tone import tone
 from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
+REST_AFTER_S = 2.0  # of silence, in which the state of the encoder settles
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -149,7 +150,8 @@ def transmit(args: argparse.Namespace) -> int:
         encoder, source = load_encoder(args.model), tone(args.tone, args.tone_s, stop) if args.tone else ()
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
     station = check_station(args.station) if args.station else ""
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, recording.write if recording else None)
+    sent = recording.write if recording else None
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent, REST_AFTER_S)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
