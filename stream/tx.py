@@ -83,7 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_security(parser)
     add_device(parser, "microphone")
     add_voice(parser)
-    parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
+    parser.add_argument(
+        "--station", default="", metavar="NAME", help="name of up to 8 characters that receivers are shown; one packet in 64"
+    )
     parser.add_argument(
         "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
     )
@@ -126,12 +128,15 @@ def transmit(args: argparse.Namespace) -> int:
     curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
 
+    def complain(line: str) -> None:
+        print(f"clari-tx: {line}", file=sys.stderr, flush=True)
+
     def notify(line: str) -> None:
         if not args.quiet:
-            print(f"clari-tx: {line}", file=sys.stderr, flush=True)
+            complain(line)
 
     front = Front(conditioning_of(args), keying_of(args, notify))
-    recording = Recording(args.record, "sent", notify) if args.record else None
+    recording = Recording(args.record, "sent", complain) if args.record else None
     source: Iterable[Pcm]
     microphone = None
     if args.mic:

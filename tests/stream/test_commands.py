@@ -389,4 +389,4 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
         with pytest.raises(SystemExit) as stop:
             command.main([option])
         assert stop.value.code == 0
-    assert "exit codes: 0 success" in capsys.readouterr().out
+    assert "exit codes:\n  0    success" in capsys.readouterr().out
