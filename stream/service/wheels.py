@@ -72,11 +72,11 @@ def main(argv: list[str] | None = None) -> int:
                 if done.returncode:
                     missing += 1
                     reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")][-1:] or ["pip failed"]
-                    print(f"{name:<16}none: {reason[0].removeprefix('ERROR: ')}", flush=True)
+                    print(f"{name:<20}none: {reason[0].removeprefix('ERROR: ')}", flush=True)
                     continue
                 for wheel, file_name in wheels_of(done.stdout).items():
                     if wheel not in found:
-                        print(f"{wheel:<16}{file_name}", flush=True)
+                        print(f"{wheel:<20}{file_name}", flush=True)
                     found[wheel] = file_name
         if missing:
             raise ClariError(f"{missing} without a wheel for {args.machine}; pip would need a compiler there")
