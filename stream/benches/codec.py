@@ -28,6 +28,7 @@ from stream.engine import find_graph, load_decoder, load_encoder
 from stream.errors import ClariError, UsageError
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from stream.options import number, write_json
+from stream.process import resident_mb
 
 HELP = "encoder and decoder on one core, in 32 and 8 bits, beside Codec2 and Opus; energy while talking and in silence"
 PARTS = ("encoder", "decoder")
@@ -130,7 +131,7 @@ def start_seconds(model: str) -> dict[str, dict[str, float]]:
         process.stdin.write(bytes(2 * SAMPLES_PER_FRAME))
         process.stdin.flush()
         line = process.stderr.readline().decode()
-        figures[name] = {"ready_s": time.perf_counter() - began, "resident_mb": energy.resident_mb(process.pid)}
+        figures[name] = {"ready_s": time.perf_counter() - began, "resident_mb": resident_mb(process.pid)}
         if name == "clari_rx":
             process.terminate()
         process.communicate()
