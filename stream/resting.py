@@ -2,10 +2,9 @@
 
 Pure but for the processor time that it counts.
 
-Frames that are not on air are kept; they are encoded only if the packet that holds them is sent after all. The state of
-the encoder then is that of the silence in which it went to rest, and LEAD_FRAMES before the packet bring it up to date:
-of the code digits of a talk spurt's first eight frames one in a hundred differs from those of an encoder that never
-rests, and none after them.
+Frames that are not on air are kept; they are encoded only if the packet that holds them is sent after all, after the
+LEAD_FRAMES before them. So far back lies everything that the encoder remembers, so that the codes are those of one that never
+rests; all of them at once take a tenth of a second, while the packet is still being spoken.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import time
 from stream.engine import EncoderStream
 from stream.frame import FRAME_S, Codes, Pcm
 
-LEAD_FRAMES = 2
+LEAD_FRAMES = 40  # 3.2 s: the shipped encoder remembers 3.0 s
 
 
 class RestingEncoder:
