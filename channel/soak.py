@@ -28,9 +28,9 @@ from stream.errors import run_command
 from stream.frame import FRAME_S, SAMPLES_PER_FRAME, Pcm
 from stream.front import Front
 from stream.keying import Keying, Mode
-from stream.memory import resident_mb
 from stream.options import SPEED, add_protection, command_parser, number, protection_of, write_json
 from stream.packet import Framing
+from stream.process import resident_mb
 from stream.profile import PROFILES, Profile, find_profile
 from stream.protection import Protection
 from stream.receiver import Receiver

@@ -25,7 +25,7 @@ from stream.audio import from_int16, read_file
 from stream.demo import CLIP, free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.memory import resident_mb
+from stream.process import resident_mb
 
 ENVELOPE_SAMPLES = 320  # 20 ms
 LONGEST_DELAY_S = 8.0

@@ -13,6 +13,7 @@ import soxr
 from codec.config import SAMPLE_RATE_HZ
 from codec.judge import to_int16
 from codec.systems import Decoded, UnavailableError, padded, realigned
+from stream.benches.others import OPUS, OPUS_PACKET_MS, WAVE
 from stream.errors import ClariError
 
 
@@ -106,7 +107,7 @@ class OpusSystem:
     """
 
     name = "opus-6k"
-    packet_ms = 60
+    packet_ms = OPUS_PACKET_MS
     delay_samples = 0
     """At 16 kHz, beside the delay that the stream's header states and ffmpeg removes. Found like Codec2's."""
 
@@ -126,10 +127,8 @@ class OpusSystem:
         packet_samples = SAMPLE_RATE_HZ * self.packet_ms // 1000
         # One packet more than the delay needs: the program may cut what it looked ahead.
         heard = padded(samples, self.delay_samples + packet_samples, packet_samples)
-        wave = ("-f", "s16le", "-ar", str(SAMPLE_RATE_HZ), "-ac", "1")
         quiet = ("ffmpeg", "-hide_banner", "-loglevel", "error")
-        opus = ("-c:a", "libopus", "-b:a", "6k", "-vbr", "off", "-application", "voip", "-frame_duration", str(self.packet_ms))
-        coded = _run((*quiet, *wave, "-i", "-", *opus, "-f", "ogg", "-"), to_int16(heard).astype("<i2").tobytes(), "ffmpeg")
-        decoded = _to_samples(_run((*quiet, "-c:a", "libopus", "-i", "-", *wave, "-"), coded, "ffmpeg"))
+        coded = _run((*quiet, *WAVE, "-i", "-", *OPUS, "-f", "ogg", "-"), to_int16(heard).astype("<i2").tobytes(), "ffmpeg")
+        decoded = _to_samples(_run((*quiet, "-c:a", "libopus", "-i", "-", *WAVE, "-"), coded, "ffmpeg"))
         packets = ogg_packets(coded)[2:]
         return Decoded(realigned(decoded, self.delay_samples, len(samples)), 8 * sum(packets), len(packets) * self.packet_ms / 1000)

@@ -99,11 +99,11 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-export", DESCRIPTION)
-    parser.add_argument("--codec", type=Path, help="run folder or weights file of the mel codec")
-    parser.add_argument("--vocoder", type=Path, help="run folder or weights file of the vocoder")
+    parser.add_argument("--codec", metavar="FILE", type=Path, help="run folder or weights file of the mel codec")
+    parser.add_argument("--vocoder", metavar="FILE", type=Path, help="run folder or weights file of the vocoder")
     parser.add_argument("--int8", metavar="MODEL", help="instead: quantise the graphs of this shipped model or folder")
     parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")
-    parser.add_argument("--out", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
     return parser
 
 

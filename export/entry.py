@@ -8,3 +8,7 @@ from stream.launch import launch
 def export() -> int:
     """clari-export"""
     return launch("clari-export", "export.command", "export", ("torch", "onnx", "onnxscript"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(export())

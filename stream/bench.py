@@ -10,7 +10,8 @@ from typing import Protocol
 
 from stream.benches import codec, forgery, fuzz, latency, live
 from stream.errors import run_command
-from stream.options import HelpFormatter, command_parser
+from stream.help import HelpFormatter, epilog
+from stream.options import command_parser
 
 
 class Bench(Protocol):
@@ -34,9 +35,12 @@ BENCHES: dict[str, Bench] = {
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-bench", "Measure speed, size and robustness.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, help="what is measured; each has a --help of its own")
     for name, bench in BENCHES.items():
-        bench.add_options(commands.add_parser(name, help=bench.HELP, description=bench.__doc__, formatter_class=HelpFormatter))
+        described = commands.add_parser(
+            name, help=bench.HELP, description=bench.__doc__, epilog=epilog(), formatter_class=HelpFormatter
+        )
+        bench.add_options(described)
     return parser
 
 

@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream.errors import FileError, UsageError
+from stream.help import epilog
 
 COMMANDS = ("tx", "rx", "channel", "demo", "rate")  # that read the file
 PREFIX = "CLARI_"
@@ -56,8 +57,9 @@ def parse_options(
     environment = os.environ if environment is None else environment
     table = parser.prog.removeprefix("clari-")
     parser.add_argument(
-        "--config", metavar="FILE", help=f"take options from table [{table}] of this TOML file; {default_path(environment)} without"
+        "--config", metavar="FILE", help=f"take options from table [{table}] of this TOML file, in place of the usual one"
     )
+    parser.epilog = epilog(table)
     parser.add_argument("-v", "--verbose", action="store_true", help="say where options come from, and more often how it goes")
     actions = {_name(action): action for action in parser._actions if _name(action)}
     parser.parse_args(words)  # --help and wrong flags end here, before any file is read

@@ -12,9 +12,15 @@ import os
 import sys
 from collections.abc import Callable
 
-EXIT_CODES_HELP = (
-    "exit codes: 0 success, 1 failure, 2 wrong usage, 3 audio device, 4 model, 5 link, 6 input or output file, 130 interrupted"
-)
+EXIT_CODES_HELP = """exit codes:
+  0    success
+  1    failure
+  2    wrong usage
+  3    audio device
+  4    model
+  5    link
+  6    input or output file
+  130  interrupted"""
 
 
 class ClariError(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 from stream.demo import free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
+from stream.process import processor_s, resident_mb
 from stream.sound_server import SoundServer
 from stream.wav_stream import to_int16
 
@@ -46,23 +46,23 @@ class LiveLink:
         }
         try:
             for name, command in commands.items():
-                process = subprocess.Popen(
+                started = subprocess.Popen(
                     [sys.executable, "-m", *command],
                     env=server.environment,
                     stderr=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     text=True,
                 )
-                assert process.stderr is not None
-                self.processes[name] = process
+                assert started.stderr is not None
+                self.processes[name] = started
                 while READY[name]:
-                    line = process.stderr.readline()
+                    line = started.stderr.readline()
                     self.lines[name].append(line.rstrip())
                     if not line:
                         raise ClariError(" ".join(self.lines[name]).strip() or f"clari-{name} ended without a word")
                     if READY[name] in line:
                         break
-                threading.Thread(target=self._follow, args=(name, process.stderr), daemon=True).start()
+                threading.Thread(target=self._follow, args=(name, started.stderr), daemon=True).start()
         except BaseException:
             self.kill()
             raise
@@ -73,13 +73,11 @@ class LiveLink:
 
     def resident_mb(self, name: str) -> float:
         """Memory that a process holds now."""
-        pages = int(Path(f"/proc/{self.processes[name].pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return resident_mb(self.processes[name].pid)
 
     def processor_s(self, name: str) -> float:
         """Processor time that a process has taken."""
-        fields = Path(f"/proc/{self.processes[name].pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_s(self.processes[name].pid)
 
     def finish(self) -> dict[str, dict[str, Any]]:
         """End them as Ctrl-C does, the sender first; returns the statistics of `tx` and `rx`.

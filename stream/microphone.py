@@ -9,7 +9,7 @@ import numpy as np
 
 from stream.audio import Resampler
 from stream.devices import LATENCY_MS, Device
-from stream.frame import SAMPLE_RATE_HZ, Pcm
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.ring import Ring
 
 RING_SAMPLES = 1 << 18  # over a second of the fastest card: the loop may be held up for so long
@@ -47,20 +47,27 @@ class Microphone:
 
     def blocks(self, stopped: Callable[[], bool]) -> Iterator[Pcm]:
         """Blocks as they come, until `stopped`; time goes on while the device is away."""
-        opened, resample = 0, Resampler(SAMPLE_RATE_HZ)
+        opened, resample, given = 0, Resampler(SAMPLE_RATE_HZ), 0
         heard_s = time.monotonic()  # up to here, samples or silence were given
         while not stopped():
             if opened != self._device.opened:
                 opened, resample = self._device.opened, Resampler(self._device.rate_hz)
+            # Nothing happens before a frame is whole: waking for less would cost a battery more than silence does.
+            missing_s = (SAMPLES_PER_FRAME - given % SAMPLES_PER_FRAME) / SAMPLE_RATE_HZ - self._ring.level / self._device.rate_hz
+            if self._device.present and missing_s > 0:
+                time.sleep(max(POLL_S, missing_s))
+                continue
             samples, now_s = self._ring.read(), time.monotonic()
             if len(samples):
                 heard_s = now_s
-                yield resample(samples)
+                block = resample(samples)
+                given += len(block)
+                yield block
                 continue
-            if not self._device.present:
-                silent = int((now_s - heard_s) * SAMPLE_RATE_HZ)
-                heard_s += silent / SAMPLE_RATE_HZ
-                yield np.zeros(silent, np.float32)
+            silent = int((now_s - heard_s) * SAMPLE_RATE_HZ)
+            heard_s += silent / SAMPLE_RATE_HZ
+            given += silent
+            yield np.zeros(silent, np.float32)
             time.sleep(POLL_S)
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from stream.errors import EXIT_CODES_HELP, FileError, UsageError
+from stream.errors import FileError, UsageError
+from stream.help import HelpFormatter, epilog
 from stream.protection import Protection
 
 Item = TypeVar("Item")
@@ -44,13 +45,6 @@ def number(low: float, high: float) -> Callable[[str], float]:
 SPEED = number(0.01, 1000.0)  # of clocks
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults shown where there are any, examples left as written."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, "", []) else super()._get_help_string(action)
-
-
 def clari_version() -> str:
     try:
         return version("clari")
@@ -60,7 +54,7 @@ def clari_version() -> str:
 
 def command_parser(name: str, description: str) -> ClariParser:
     """A parser with one-line complaints, `--version`, and the exit codes below its help."""
-    parser = ClariParser(prog=name, description=description, epilog=EXIT_CODES_HELP, formatter_class=HelpFormatter)
+    parser = ClariParser(prog=name, description=description, epilog=epilog(), formatter_class=HelpFormatter)
     parser.add_argument("--version", action="version", version=f"%(prog)s {clari_version()}")
     return parser
 

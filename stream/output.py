@@ -34,11 +34,11 @@ class Tap:
 
 
 def open_output(args: argparse.Namespace, notify: Callable[[str], None]) -> ClosableSink:
-    """The sink that the options name. notify: gets the lines of a speaker, unless --quiet."""
+    """The sink that the options name. notify: gets the lines of a speaker."""
     if args.null:
         return NullSink()
     if args.speaker:
-        return Speaker(args.device, args.latency_ms, (lambda line: None) if args.quiet else notify, args.open_hz)
+        return Speaker(args.device, args.latency_ms, notify, args.open_hz)
     return PipeSink(args.raw) if args.out == "-" else FileSink(args.out)
 
 

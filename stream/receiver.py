@@ -23,7 +23,7 @@ from stream.slot import Arrival, Slot
 from stream.stats import ReceiverStats
 from stream.trace import Trace
 
-POLL_S = 0.02
+POLL_S = 0.1  # between two looks at whether to end; a packet or a slot that is due wakes the loop at once
 LONGEST_PAUSE_S = 30.0  # between talk spurts, kept where pauses are
 LARGEST_BACKLOG = 64  # packets taken from the link before playout has its turn
 

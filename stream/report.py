@@ -137,7 +137,7 @@ class Reporter:
 
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """The options that say what is shown."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="no messages on stderr, and no panel")
+    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors, and no panel")
     parser.add_argument("--plain", action="store_true", help="plain lines on a terminal too, no panel")
     parser.add_argument(
         "--stats-json", metavar="FILE", help="write one JSON object per second (stream/STATS.md says what is in it); - is stdout"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from stream.audio import check_output
 from stream.audio_options import add_device
@@ -131,7 +132,7 @@ def play_tone(args: argparse.Namespace) -> int:
     """Play the test tone and end."""
     if args.out:
         check_output(args.out, args.force)
-    sink, stop, clock = open_output(args, show), Stop(), Clock()
+    sink, stop, clock = open_output(args, notifier(args)), Stop(), Clock()
     due_s = clock.now_s()
     try:
         for pcm in tone(args.tone, TONE_S, stop):
@@ -152,12 +153,18 @@ def open_seal(args: argparse.Namespace) -> Opener | None:
 
 
 def show(line: str) -> None:
-    """News from control packets, a line each."""
+    """News of the link and its devices, a line each."""
     print(f"clari-rx: {line}", file=sys.stderr, flush=True)
+
+
+def notifier(args: argparse.Namespace) -> Callable[[str], None]:
+    """What becomes of news: with --quiet nothing; --stats still tells of stations and texts."""
+    return (lambda line: None) if args.quiet else show
 
 
 def listen(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
+    notify = notifier(args)
     if args.out:
         check_output(args.out, args.force)
     profile = find_profile(args.profile) if args.profile else None
@@ -169,11 +176,11 @@ def listen(args: argparse.Namespace) -> int:
     decoder = load_decoder(args.model)
     framing = Framing(decoder.meta.decoder_id, protection, opener)
     trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
-    receiver = Receiver(decoder, args.delay_ms / 1000, framing, show, args.max_delay_ms / 1000, trace)
+    receiver = Receiver(decoder, args.delay_ms / 1000, framing, notify, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     recording = Recording(args.record, "heard", show) if args.record else None
     monitor = open_monitor(args)
-    sink = open_output(args, show)
+    sink = open_output(args, notify)
     receiver.keep_pauses = not args.speaker
     if link and not args.quiet:
         open_to = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -14,12 +13,13 @@ from stream.clock import Clock
 from stream.content import Content, Control, Epoch, Voice
 from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
-from stream.frame import CODE_DIMENSIONS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
+from stream.frame import CODE_DIMENSIONS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.front import Front
 from stream.link import PacketSink
 from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Framing, packet_type
 from stream.profile import Profile
 from stream.repair import BlockBuilder
+from stream.resting import RestingEncoder
 from stream.stats import SenderStats
 
 CONTROL_SPACING = 8  # voice packets for one control packet at most, while speech is sent
@@ -40,22 +40,23 @@ class Sender:
         station: str = "",
         front: Front | None = None,
         sent: Callable[[Pcm], None] | None = None,
+        rest_after_s: float = math.inf,
     ):
         """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody.
 
         front: what is done to the samples first, and which of them go on air: all unless given. A packet without any is
         left out, but for one after each talk spurt.
         sent: gets the samples of each packet that goes on air.
+        rest_after_s: silence after which the encoder rests; see `RestingEncoder`.
         """
         self.profile = profile
         self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
         self._meta = encoder.meta
-        self._encoder = encoder.stream()
+        self._encoder = RestingEncoder(encoder.stream(), rest_after_s)
         self._stream = stream % STREAM_COUNT
         self._sequence = 0
         self._samples = np.zeros(0, np.float32)
-        self._codes: list[Codes] = []
         protection = self.framing.protection
         self._blocks = BlockBuilder(protection) if protection.block else None
         self.station = station
@@ -112,12 +113,11 @@ class Sender:
             self._active |= on_air
             if self._sent_samples:
                 self._waiting_samples.append(frame)
-            began = time.perf_counter()
-            self._codes.append(self._encoder.encode(frame))
-            self.stats.encode_s += time.perf_counter() - began
+            self._encoder.push(frame, on_air)
             self.stats.frames += 1
-            if len(self._codes) == self.profile.frames:
+            if self.stats.frames % self.profile.frames == 0:
                 packets += self._packets(self.stats.frames == last_frame)
+            self.stats.encode_s, self.stats.encoded_frames = self._encoder.encode_s, self._encoder.encoded_frames
         self._samples = waiting[len(waiting) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME :]
         return packets
 
@@ -127,12 +127,11 @@ class Sender:
         None for silence, except for one packet that ends a talk spurt. Numbers count on meanwhile: they are the time.
         """
         protection, active = self.framing.protection, self._active
-        codes = np.concatenate(self._codes).reshape(-1, CODE_DIMENSIONS)
         samples, self._waiting_samples = self._waiting_samples, []
         self._active = False
         if not active and not self._speaking:
             self.stats.silent_packets += 1
-            self._codes = []
+            self._encoder.leave_out()
             self._advance(sent=False)
             return self._next_control(idle=True)
         if protection.block and not self._speaking:  # a talk spurt begins with a block
@@ -144,9 +143,9 @@ class Sender:
         end = last or not active
         self._speaking = not end
         repeated = self._sent.get((self._sequence - protection.repeat) % protection.sequence_count) if protection.repeat else None
+        codes = np.concatenate(self._encoder.take()).reshape(-1, CODE_DIMENSIONS)
         voice = Voice(self._stream, self._sequence, codes, end, repeated)
         repairs = self._blocks.add(voice) if self._blocks else []
-        self._codes = []
         if protection.repeat:
             self._sent[self._sequence] = codes
             self._sent.pop((self._sequence - protection.repeat) % protection.sequence_count, None)

@@ -22,6 +22,7 @@ class SenderStats:
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
+    encoded_frames: int = 0  # the encoder rests in long silence
     encode_s: float = 0.0  # processor time of the encoder
 
     @property
@@ -51,7 +52,7 @@ class SenderStats:
 
     @property
     def real_time_factor(self) -> float:
-        return self.encode_s / (self.frames * FRAME_S) if self.frames else 0.0
+        return self.encode_s / (self.encoded_frames * FRAME_S) if self.encoded_frames else 0.0
 
     def as_dict(self) -> dict[str, float | int | str]:
         rates = {"speech_s": self.speech_s, "on_air_bps": self.on_air_bps, "code_bps": self.code_bps}

@@ -45,6 +45,7 @@ from stream.tone import tone
 from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
+REST_AFTER_S = 2.0  # of silence, in which the state of the encoder settles
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -82,7 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_security(parser)
     add_device(parser, "microphone")
     add_voice(parser)
-    parser.add_argument("--station", default="", help="name of up to 8 characters that receivers are shown; one packet in 64")
+    parser.add_argument(
+        "--station", default="", metavar="NAME", help="name of up to 8 characters that receivers are shown; one packet in 64"
+    )
     parser.add_argument(
         "--text", action="append", default=[], help="message of up to 120 bytes that receivers are shown; repeatable"
     )
@@ -125,12 +128,15 @@ def transmit(args: argparse.Namespace) -> int:
     curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
 
+    def complain(line: str) -> None:
+        print(f"clari-tx: {line}", file=sys.stderr, flush=True)
+
     def notify(line: str) -> None:
         if not args.quiet:
-            print(f"clari-tx: {line}", file=sys.stderr, flush=True)
+            complain(line)
 
     front = Front(conditioning_of(args), keying_of(args, notify))
-    recording = Recording(args.record, "sent", notify) if args.record else None
+    recording = Recording(args.record, "sent", complain) if args.record else None
     source: Iterable[Pcm]
     microphone = None
     if args.mic:
@@ -149,7 +155,8 @@ def transmit(args: argparse.Namespace) -> int:
         encoder, source = load_encoder(args.model), tone(args.tone, args.tone_s, stop) if args.tone else ()
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
     station = check_station(args.station) if args.station else ""
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, recording.write if recording else None)
+    sent = recording.write if recording else None
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent, REST_AFTER_S)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)

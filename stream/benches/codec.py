@@ -1,6 +1,8 @@
-"""Encoder and decoder on one core: real-time factor, frame times, load time, memory; and when `clari-tx` is ready.
+"""Encoder and decoder on one core, as they ship and in 8 bits, beside Codec2 and Opus; and what talking and silence cost.
 
-Pins itself to one core and runs encoder and decoder each in a process of its own, as a sender and a receiver do.
+Runs encoder and decoder each in a process of its own, pinned to one core, as a sender and a receiver do. The real-time
+factor is processor time by duration of speech, so that other work on the machine does not count; frame times are
+those of the clock. What cannot be measured here is left out and named on stderr.
 """
 
 from __future__ import annotations
@@ -11,26 +13,49 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from stream.audio import read_file
+from stream.benches import energy, others
 from stream.config import without_settings
-from stream.engine import load_decoder, load_encoder
+from stream.demo import CLIP, free_ports
+from stream.engine import find_graph, load_decoder, load_encoder
 from stream.errors import ClariError, UsageError
-from stream.frame import FRAME_S, SAMPLES_PER_FRAME
-from stream.options import write_json
+from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from stream.options import number, write_json
+from stream.process import resident_mb
 
-HELP = "encoder and decoder on one core: real-time factor, frame times, load time, memory"
+HELP = "encoder and decoder on one core, in 32 and 8 bits, beside Codec2 and Opus; energy while talking and in silence"
+PARTS = ("encoder", "decoder")
+SECTIONS = ("int8", "others", "energy")
+OTHERS_S = 60.0  # of speech, so that the start of a program hardly counts
+SCHEMA_VERSION = 2
+COLUMNS = (  # key, title, width, digits
+    ("real_time_factor", "real-time factor", 18, 4),
+    ("p50_ms", "p50 ms", 9, 2),
+    ("p99_ms", "p99 ms", 9, 2),
+    ("load_s", "load s", 9, 2),
+    ("resident_mb", "resident MB", 13, 0),
+    ("file_mb", "file MB", 9, 1),
+)
+
+Figures = dict[str, dict[str, float]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", default="base", help="shipped model or folder")
-    parser.add_argument("--frames", type=int, default=1000, help="frames to time")
+    parser.add_argument("--frames", type=int, default=1000, help="frames of 80 ms to time")
+    parser.add_argument(
+        "--energy-s", metavar="SECONDS", type=number(1, 3600), default=20.0, help="how long talking and silence are watched"
+    )
+    parser.add_argument("--skip", nargs="+", choices=SECTIONS, default=[], help="leave out 8-bit graphs, other codecs or energy")
     parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON; - is stdout")
-    parser.add_argument("--part", choices=("encoder", "decoder"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
 
 
 def measure(part: str, model: str, frames: int) -> dict[str, float]:
@@ -40,22 +65,27 @@ def measure(part: str, model: str, frames: int) -> dict[str, float]:
     samples = (np.random.default_rng(0).standard_normal((frames, SAMPLES_PER_FRAME)) * 0.05).astype(np.float32)
     codes = np.random.default_rng(0).integers(0, 4, (frames, 8)).astype(np.uint8)
     began = time.perf_counter()
+    work: list[Callable[[], object]]
     if part == "encoder":
         encoder = load_encoder(model)
         load_s = time.perf_counter() - began
         sending = encoder.stream()
-        seconds = [timed(partial(sending.encode, frame)) for frame in samples]
+        work = [partial(sending.encode, frame) for frame in samples]
     else:
         decoder = load_decoder(model)
         load_s = time.perf_counter() - began
         hearing = decoder.stream()
-        seconds = [timed(partial(hearing.decode, frame)) for frame in codes]
+        work = [partial(hearing.decode, frame) for frame in codes]
+    processor_s = time.process_time()
+    seconds = [timed(each) for each in work]
+    processor_s = time.process_time() - processor_s
     return {
-        "real_time_factor": float(np.mean(seconds) / FRAME_S),
+        "real_time_factor": processor_s / frames / FRAME_S,
         "p50_ms": float(np.percentile(seconds, 50) * 1000),
         "p99_ms": float(np.percentile(seconds, 99) * 1000),
         "load_s": load_s,
         "resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "file_mb": find_graph(model, part).stat().st_size / 1e6,
     }
 
 
@@ -65,52 +95,135 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def start_seconds(model: str) -> tuple[float, float]:
-    """Seconds from starting `clari-tx` until it says it is ready, and its peak resident megabytes."""
-    command = [sys.executable, "-m", "stream.tx", "--in", "-", "--raw", "--out", os.devnull, "--model", model]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=without_settings())
-    assert process.stdin and process.stderr
-    process.stdin.write(bytes(2 * SAMPLES_PER_FRAME))
-    process.stdin.flush()
-    line = process.stderr.readline().decode()
-    ready_s = time.perf_counter() - began
-    process.communicate()
-    if process.returncode:
-        raise ClariError(line.strip().removeprefix("clari-tx: "))
-    return ready_s, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+def measure_parts(model: str, frames: int) -> Figures:
+    """`measure` of encoder and decoder, each in a process of its own.
+
+    Raises:
+        ClariError: one of them failed, in its own words.
+    """
+    figures = {}
+    for part in PARTS:
+        command = [sys.executable, "-m", "stream.bench", "codec", f"--part={part}", f"--model={model}", f"--frames={frames}"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise ClariError(done.stderr.strip().removeprefix("clari-bench: "))
+        figures[part] = json.loads(done.stdout)
+    return figures
+
+
+def start_seconds(model: str) -> dict[str, dict[str, float]]:
+    """Seconds from starting sender and receiver until each says that it is ready, and their resident megabytes then."""
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    commands = {
+        "clari_tx": ["stream.tx", "--in", "-", "--raw", "--out", os.devnull],
+        "clari_rx": ["stream.rx", "--bind", endpoint, "--null"],
+    }
+    figures = {}
+    for name, command in commands.items():
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--model", model],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=without_settings(),
+        )
+        assert process.stdin and process.stderr
+        process.stdin.write(bytes(2 * SAMPLES_PER_FRAME))
+        process.stdin.flush()
+        line = process.stderr.readline().decode()
+        figures[name] = {"ready_s": time.perf_counter() - began, "resident_mb": resident_mb(process.pid)}
+        if name == "clari_rx":
+            process.terminate()
+        process.communicate()
+        if process.returncode:
+            raise ClariError(line.strip().removeprefix(f"{name.replace('_', '-')}: "))
+    return figures
+
+
+def measure_int8(model: str, frames: int) -> tuple[Figures | None, str]:
+    """The same of the 8-bit graphs that clari-export makes, and what it says of them; or None and why not."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "export.entry", "--int8", model, "--name", "int8", "--out", folder]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=without_settings())
+        said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["clari-export said nothing"]
+        if done.returncode:
+            return None, said[-1].removeprefix("clari-export: ")
+        return measure_parts(folder, frames), said[0]
+
+
+def row(name: str, part: str, figures: dict[str, float]) -> str:
+    """A line of the table; what was not measured is a dash."""
+    cells = [f"{figures[key]:>{width}.{digits}f}" if key in figures else f"{'-':>{width}}" for key, _, width, digits in COLUMNS]
+    return f"{name:<15}{part:<9}{''.join(cells)}"
+
+
+def left_out(what: str, why: str) -> None:
+    print(f"clari-bench: {what} left out: {why}", file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Measure and print; returns the exit code.
+
+    Raises:
+        ClariError: the model cannot be loaded, or a process failed.
+    """
     if args.frames < 10:
         raise UsageError(f"--frames {args.frames} is too few to time; give at least 10")
     if args.part:
         print(json.dumps(measure(args.part, args.model, args.frames)))
         return 0
-    ready_s, resident_mb = start_seconds(args.model)  # first: RUSAGE_CHILDREN keeps the largest child
-    figures: dict[str, dict[str, float]] = {}
-    for part in ("encoder", "decoder"):
-        command = [
-            sys.executable,
-            "-m",
-            "stream.bench",
-            "codec",
-            "--part",
-            part,
-            "--model",
-            args.model,
-            "--frames",
-            str(args.frames),
-        ]
-        figures[part] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    print(f"{'':<10}{'real-time factor':>18}{'p50 ms':>9}{'p99 ms':>9}{'load s':>9}{'resident MB':>13}")
-    for part, row in figures.items():
+    starts = start_seconds(args.model)
+    systems: dict[str, Figures] = {"clari float32": measure_parts(args.model, args.frames)}
+    said = ""
+    if "int8" not in args.skip:
+        quantised, said = measure_int8(args.model, args.frames)
+        if quantised:
+            systems["clari int8"] = quantised
+        else:
+            left_out("int8", said)
+    if "others" not in args.skip:
+        speech = np.resize(np.concatenate(list(read_file(str(CLIP)))), round(OTHERS_S * SAMPLE_RATE_HZ))
+        for name in others.NAMES:
+            if why := others.lacks(name):
+                left_out(name, why)
+            else:
+                systems[name] = others.measure(name, speech)
+    print("one core".ljust(24) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS))
+    for name, figures in systems.items():
+        for part in PARTS:
+            print(row(name, part, figures[part]))
+    if "clari int8" in systems:
+        print(f"int8 on {said}")
+    for name, figures_of_start in starts.items():
         print(
-            f"{part:<10}{row['real_time_factor']:>18.3f}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['load_s']:>9.2f}{row['resident_mb']:>13.0f}"
+            f"{name.replace('_', '-')} is ready {figures_of_start['ready_s']:.2f} s after its start "
+            f"and takes {figures_of_start['resident_mb']:.0f} MB"
         )
-    print(f"clari-tx is ready {ready_s:.2f} s after its start and takes {resident_mb:.0f} MB; {args.frames} frames, one core")
+    costs = {} if "energy" in args.skip else measure_energy(args)
     write_json(
         args.json,
-        {"schema_version": 1, "frames": args.frames, **figures, "clari_tx": {"ready_s": ready_s, "resident_mb": resident_mb}},
+        {
+            "schema_version": SCHEMA_VERSION,
+            "frames": args.frames,
+            "systems": systems,
+            "int8_cost": said if "clari int8" in systems else None,
+            **starts,
+            "energy": costs,
+        },
     )
     return 0
+
+
+def measure_energy(args: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
+    """Shares of a core between every kind of endpoints that is there; printed as they come."""
+    costs = {}
+    print(f"{'share of one core':<24}{'sender':>9}{'receiver':>10}{'together':>10}")
+    for endpoints in energy.ENDPOINTS:
+        if why := energy.lacks(endpoints):
+            left_out(f"energy over {endpoints}", why)
+            continue
+        costs[endpoints] = energy.over(endpoints, args.model, args.energy_s)
+        for state in ("talking", "silence"):
+            share = costs[endpoints][state]
+            print(f"{f'{state}, {endpoints}':<24}{share['tx']:>9.3f}{share['rx']:>10.3f}{share['together']:>10.3f}", flush=True)
+    return costs

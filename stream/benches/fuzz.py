@@ -24,11 +24,11 @@ from stream.benches import hostile
 from stream.content import Content, Control, Epoch, Repair, Voice
 from stream.errors import ClariError, LinkError
 from stream.frame import Pcm
-from stream.memory import resident_mb
 from stream.options import number, write_json
 from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S
+from stream.process import resident_mb
 from stream.profile import PROFILES, Profile
 from stream.protection import Protection
 from stream.receiver import Receiver

@@ -107,7 +107,7 @@ def result(conditions: Conditions, endpoints: str, trip: Trip) -> Result:
         "protection": protection_s,
         "channel": trip.channel_s,
         "jitter buffer": rx["playout_delay_s"] - protection_s,
-        "encode": tx["encode_s"] / max(1, tx["frames"]),
+        "encode": tx["encode_s"] / max(1, tx["encoded_frames"]),
         "decode": rx["decode_s"] / max(1, rx["frames"]),
     }
     parts_s["devices"] = float(np.median(heard)) - sum(parts_s.values())

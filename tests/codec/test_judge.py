@@ -77,7 +77,7 @@ def test_cache_asks_the_judge_once_per_recording_and_version(tmp_path: Path) -> 
 
 
 def test_pocketsphinx_starts_no_process_for_nothing() -> None:
-    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("pocketsphinx", reason="the judge needs the extra eval: pip install 'clari[eval]'")
     assert list(PocketsphinxJudge().transcribe([])) == []
 
 
@@ -86,7 +86,7 @@ def test_int16_clips_and_rounds() -> None:
 
 
 def test_judges_are_chosen_by_name(installed: None) -> None:
-    pytest.importorskip("pocketsphinx")
+    pytest.importorskip("pocketsphinx", reason="the judge needs the extra eval: pip install 'clari[eval]'")
     assert isinstance(open_judge("pocketsphinx", 3), PocketsphinxJudge)
     assert open_judge("faster-whisper", 1).name == "faster-whisper 1.9 base.en int8"
     assert open_judge("faster-whisper:small", 1).name == "faster-whisper 1.9 small int8"

@@ -88,7 +88,7 @@ def test_spectral_distance_ignores_how_silent_silence_is() -> None:
     assert math.isfinite(spectral_distance_db(silence, speech))
 
 
-@pytest.mark.skipif(pesq_is_missing(), reason="needs the extra pesq")
+@pytest.mark.skipif(pesq_is_missing(), reason="PESQ needs the extra pesq: pip install 'clari[pesq]'")
 def test_perceptual_quality() -> None:
     speech = speech_like(2.0)
     assert perceptual_quality(speech, speech) == pytest.approx(4.64, abs=0.01)

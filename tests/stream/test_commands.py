@@ -389,4 +389,17 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str], command) -> None:
         with pytest.raises(SystemExit) as stop:
             command.main([option])
         assert stop.value.code == 0
-    assert "exit codes: 0 success" in capsys.readouterr().out
+    assert "exit codes:\n  0    success" in capsys.readouterr().out
+
+
+def test_a_quiet_receiver_prints_nothing_and_still_tells_its_statistics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    air, stats = tmp_path / "air", tmp_path / "rx.json"
+    assert tx.main(["--text", "on our way", "--station", "BASE", "--out", str(air), "-q"]) == 0
+    assert rx.main(["--in", str(air), "--null", "-q", "--stats", str(stats)]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out == ""
+    figures = json.loads(stats.read_text())
+    assert (figures["station"], figures["texts"]) == ("BASE", ["on our way"])
+    assert rx.main(["--in", str(air), "--null"]) == 0
+    assert "on our way" in capsys.readouterr().err  # without -q it would have
+    fails(capsys, rx, ["--in", str(tmp_path / "none"), "--null", "-q"], 6, "none")

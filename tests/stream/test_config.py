@@ -117,7 +117,7 @@ def test_help_keeps_its_defaults_and_names_the_file(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         options(["--help"], CLARI_CONFIG="/no/such/file")  # no file stands between a user and the help
     text = capsys.readouterr().out
-    assert "(default: 100.0)" in text and "clari/config.toml" in text and "default: None" not in text
+    assert "(default: 100)" in text and "clari/config.toml" in text and "default: None" not in text
 
 
 def test_a_broken_file_ends_the_command_with_one_line(

@@ -167,7 +167,7 @@ def test_control_packets_change_nothing_of_the_speech(encoder: Encoder, decoder:
 
 
 def test_a_lost_receiver_of_a_sealed_link_learns_the_epoch(encoder: Encoder) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     key, memory, epoch = bytes(range(32)), Memory(), EPOCHS_AHEAD + 1000
     framing = Framing(encoder.meta.decoder_id, Protection(), Sealer(key, 4, lambda step: epoch))
     send(Sender(encoder, FAST, 3, framing, "BASE"), [speech_like(2.0)], memory, None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from stream import bench, demo
+from stream.benches import energy, others
 
 
 def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,9 +50,33 @@ def test_a_demo_that_hears_nothing_ends_and_says_so(tmp_path: Path, wav: Path, c
 
 
 def test_bench_prints_every_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert bench.main(["codec", "--frames", "20", "--json", str(tmp_path / "bench.json")]) == 0
+    assert bench.main(["codec", "--frames", "20", "--skip", "int8", "energy", "--json", str(tmp_path / "bench.json")]) == 0
     figures = json.loads((tmp_path / "bench.json").read_text())
+    said = capsys.readouterr()
     for part in ("encoder", "decoder"):
-        assert set(figures[part]) == {"real_time_factor", "p50_ms", "p99_ms", "load_s", "resident_mb"}
-        assert all(value > 0 for value in figures[part].values())
-    assert "clari-tx is ready" in capsys.readouterr().out
+        ours = figures["systems"]["clari float32"][part]
+        assert set(ours) == {"real_time_factor", "p50_ms", "p99_ms", "load_s", "resident_mb", "file_mb"}
+        assert all(value > 0 for value in ours.values())
+        for name in others.NAMES:
+            if others.lacks(name):
+                assert f"{name} left out: {others.lacks(name)}" in said.err
+            else:
+                assert all(value > 0 for value in figures["systems"][name][part].values())
+                assert name in said.out
+    assert "clari-tx is ready" in said.out and "clari-rx is ready" in said.out
+    assert figures["energy"] == {} and figures["int8_cost"] is None
+
+
+def test_bench_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    assert others.lacks("codec2-700c") == "no c2enc; install: apt-get install codec2"
+    assert others.lacks("opus-6k") == "no ffmpeg; install: apt-get install ffmpeg"
+    assert "apt-get install pulseaudio" in energy.lacks("sound cards")
+
+
+def test_what_is_said_while_energy_is_measured() -> None:
+    sound = energy.conversation(10.0)
+    talk_s = 10 + 2 * energy.SETTLE_S
+    talk, room = np.split(sound, [round(talk_s * 16_000)])
+    assert np.sqrt(np.mean(talk**2)) > 0.03 and 0 < np.abs(room).max() < 0.005
+    assert len(room) >= (10 + energy.QUIET_S) * 16_000

@@ -124,9 +124,11 @@ def test_a_callback_into_the_ring_allocates_no_samples() -> None:
 def test_a_microphone_gives_what_was_recorded_and_counts_what_was_lost(library: Library) -> None:
     microphone = Microphone(None)
     blocks = microphone.blocks(lambda: False)
-    recorded = np.arange(300, dtype=np.float32)[:, None]
-    library.streams[0].callback(recorded, 300, None, False)
+    recorded = np.arange(1300, dtype=np.float32)[:, None]  # a frame, which is waited for, and a little more
+    for first in range(0, 1300, 130):
+        library.streams[0].callback(recorded[first : first + 130], 130, None, False)
     assert np.array_equal(next(blocks), recorded[:, 0])
+    recorded = recorded[:300]
     library.streams[0].callback(recorded, 300, None, True)
     assert microphone.overruns == 1
     for _ in range(1000):
@@ -159,10 +161,10 @@ def test_a_microphone_that_is_unplugged_gives_silence_until_it_is_back(library: 
         silence += len(block)
     library.plugged = True
     wait_for(lambda: len(said) == 2)
-    library.streams[-1].callback(np.ones((100, 1), np.float32), 100, None, False)
+    library.streams[-1].callback(np.ones((1280, 1), np.float32), 1280, None, False)
     while not (block := next(blocks)).any():
         pass
-    assert len(block) == 100 and microphone.trouble["reopened"] == 1
+    assert len(block) == 1280 and microphone.trouble["reopened"] == 1
     assert said == ["Headset went away; waiting for it", "Headset is back"]
     microphone.close()
 

@@ -18,7 +18,7 @@ FAST = PROFILES["fast"]
 
 @pytest.mark.parametrize("tag_bytes", [4, 8])
 def test_forged_replayed_and_truncated_packets_are_not_heard(tag_bytes: int) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     figures = sealed_figures(3000, tag_bytes, FAST)
     assert sum(each.packets for each in figures.values()) == 3000
     for each in figures.values():
@@ -70,7 +70,7 @@ def test_poisson_interval_is_that_of_the_tables(count: int, low: float, high: fl
 
 
 def test_some_bursts_of_fuzz_reach_every_receiver_and_raise_nothing() -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     fuzzer = Fuzzer(seed=7)
     for _ in range(120):
         fuzzer.burst()
@@ -79,7 +79,7 @@ def test_some_bursts_of_fuzz_reach_every_receiver_and_raise_nothing() -> None:
 
 
 def test_fuzz_measures_memory_from_the_beginning_to_the_end() -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     measurements, counts = fuzz(0.5, seed=3)
     assert measurements[-1].packets == counts["packets"] > 0
     assert all(math.isfinite(each.traced_mb) and each.traced_mb > 0 for each in measurements)

@@ -133,7 +133,7 @@ def test_one_wrong_bit_changes_one_code_in_three_of_four_cases_by_one_level() ->
 
 @pytest.mark.parametrize("vector", [v for v in VECTORS["packets"] if "key" in v], ids=lambda vector: vector["name"])
 def test_sealed_vectors_of_the_protocol(vector: dict) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     key, tag_bytes, epoch = bytes.fromhex(vector["key"]), vector["tag_bytes"], vector["epoch"]
     profile, codes = PROFILES[vector["profile"]], np.array(vector["codes"], np.uint8)
     sender = Framing(vector["decoder_id"], seal=Sealer(key, tag_bytes, lambda step: epoch))

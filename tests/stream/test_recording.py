@@ -94,7 +94,7 @@ def test_the_tone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 on this system")
 def test_the_space_bar_and_the_signal_toggle_and_the_terminal_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    termios = pytest.importorskip("termios")
+    termios = pytest.importorskip("termios", reason="no terminals of POSIX on this system")
     ours, theirs = os.openpty()
     with open(theirs, "rb", buffering=0, closefd=False) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)

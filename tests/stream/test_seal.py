@@ -28,7 +28,7 @@ from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
 from tests.stream.test_commands import fails
 
-pytest.importorskip("cryptography")
+pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 FAST = PROFILES["fast"]

@@ -119,7 +119,7 @@ def test_losses_in_short_talk_spurts_are_repaired(encoder: Encoder, decoder: Dec
 
 
 def test_sealed_speech_with_pauses_longer_than_the_numbers(encoder: Encoder) -> None:
-    pytest.importorskip("cryptography")
+    pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
     protection, epochs = Protection(8, 4), iter(range(2, 100))
     sender = Sender(encoder, FAST, 0, Framing(7, protection, Sealer(bytes(32), 4, lambda step: next(epochs))))
     receiver, newest = Framing(7, protection, Opener(bytes(32), 4)), -1
