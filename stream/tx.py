@@ -45,7 +45,7 @@ from stream.tone import tone
 from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
-REST_AFTER_S = 2.0  # of silence, in which the state of the encoder settles
+REST_AFTER_S = 2.0  # of silence: pauses between sentences are shorter
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
