@@ -26,6 +26,7 @@ from stream.demo import CLIP, free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.process import resident_mb
+from stream.wav_stream import to_int16
 
 ENVELOPE_SAMPLES = 320  # 20 ms
 LONGEST_DELAY_S = 8.0
@@ -136,7 +137,7 @@ def wall_soak(
 
 def _feed(process: subprocess.Popen[bytes], clip: Pcm, stopping: threading.Event) -> None:
     """Write the clip over and over; the sender reads at the pace of its clock."""
-    data = np.round(clip * 32767).astype("<i2").tobytes()
+    data = to_int16(clip)
     pipe = process.stdin
     assert pipe
     with contextlib.suppress(BrokenPipeError):

@@ -11,10 +11,10 @@ import numpy as np
 import soxr
 
 from codec.config import SAMPLE_RATE_HZ
-from codec.judge import to_int16
 from codec.systems import Decoded, UnavailableError, padded, realigned
 from stream.benches.others import OPUS, OPUS_PACKET_MS, WAVE
 from stream.errors import ClariError
+from stream.wav_stream import to_int16
 
 
 def _run(command: Sequence[str], data: bytes, package: str) -> bytes:
@@ -67,7 +67,7 @@ class Codec2System:
         narrow = soxr.resample(samples.astype(np.float32), SAMPLE_RATE_HZ, rate_hz)
         # One frame more than the delay needs: resampling rounds, and the utterance must come out whole.
         heard = padded(narrow, mode.delay_samples + mode.frame_samples, mode.frame_samples)
-        coded = _run(("c2enc", mode.mode, "-", "-"), to_int16(heard).astype("<i2").tobytes(), "codec2")
+        coded = _run(("c2enc", mode.mode, "-", "-"), to_int16(heard), "codec2")
         decoded = _to_samples(_run(("c2dec", mode.mode, "-", "-"), coded, "codec2"))
         whole = soxr.resample(decoded, rate_hz, SAMPLE_RATE_HZ)
         # The file fills each frame up to whole bytes; a link would not send the filling, so it is not counted.
@@ -128,7 +128,7 @@ class OpusSystem:
         # One packet more than the delay needs: the program may cut what it looked ahead.
         heard = padded(samples, self.delay_samples + packet_samples, packet_samples)
         quiet = ("ffmpeg", "-hide_banner", "-loglevel", "error")
-        coded = _run((*quiet, *WAVE, "-i", "-", *OPUS, "-f", "ogg", "-"), to_int16(heard).astype("<i2").tobytes(), "ffmpeg")
+        coded = _run((*quiet, *WAVE, "-i", "-", *OPUS, "-f", "ogg", "-"), to_int16(heard), "ffmpeg")
         decoded = _to_samples(_run((*quiet, "-c:a", "libopus", "-i", "-", *WAVE, "-"), coded, "ffmpeg"))
         packets = ogg_packets(coded)[2:]
         return Decoded(realigned(decoded, self.delay_samples, len(samples)), 8 * sum(packets), len(packets) * self.packet_ms / 1000)

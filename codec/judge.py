@@ -20,6 +20,7 @@ import numpy as np
 
 from codec.config import SAMPLE_RATE_HZ
 from codec.processes import processes
+from stream import wav_stream
 from stream.errors import ClariError, FileError, UsageError
 
 
@@ -35,8 +36,7 @@ class Judge(Protocol):
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
     """Samples [N] in -1..1 as int16 [N], clipped: what a judge hears."""
-    rounded: np.ndarray = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    return rounded
+    return np.frombuffer(wav_stream.to_int16(samples), "<i2")
 
 
 _decoder: Any = None  # one per process of the pool
