@@ -65,9 +65,9 @@ class CodecTask:
             initial = Path(config.train.initial)
             known, _, _ = read_weights(initial)
             for name, network in parts.items():
-                weights = part(known, f"{name}.")
-                if weights or network is self.codec:  # what trained beside the codec is not in a weights file that shipped
-                    fill(network, weights, initial)
+                beside = network is not self.codec  # what trained beside the codec is not in a weights file that shipped
+                if not beside or any(key.startswith(f"{name}.") for key in known):
+                    fill(network, part(known, f"{name}."), initial)
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
             self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)

@@ -24,7 +24,8 @@ def test_weights_files_stand_in_for_runs(corpus: Path, tmp_path: Path, capsys: p
     from_file, _, same = weights_command.assemble(base, base)
     assert training == same == "codec step 2, vocoder step 2"
     assert all(torch.equal(a, b) for a, b in zip(from_runs.state_dict().values(), from_file.state_dict().values(), strict=True))
-    more = [f'train.recognizer="{recognizer}"', "loss.recognizer=0.7", f'train.initial="{base}"']
+    beside = ["loss.knowledge=1.0", "loss.adversarial=0.1"]  # these train beside the codec and are in no weights file
+    more = [f'train.recognizer="{recognizer}"', "loss.recognizer=0.7", f'train.initial="{base}"', *beside]
     assert train.main(arguments("codec", corpus, tmp_path / "more", 2, *more)) == 0
     assert train.main(arguments("vocoder", corpus, tmp_path / "more-voice", 2, f'train.initial="{base}"')) == 0
     capsys.readouterr()
