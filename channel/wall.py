@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from stream.wav_stream import to_int16
 ENVELOPE_SAMPLES = 320  # 20 ms
 LONGEST_DELAY_S = 8.0
 END_S = 20.0  # for a process to end
+MOST_BYTES = 1 << 16  # of a read: what a pipe holds
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def wall_soak(
         blocks: list[Pcm] = []
         first_s = row_began_s = 0.0
         while (now_s := time.monotonic() - began_s) < hours * 3600:
-            data = rx.stdout.read(2 * SAMPLES_PER_FRAME)
+            # As the receiver writes them: a slot has more or fewer samples than a frame where it follows the sender's clock.
+            data = os.read(rx.stdout.fileno(), MOST_BYTES)
             if any(process.poll() is not None for process in running.values()) or not data:
                 raise ClariError("one of the three programs ended; run them by hand to see why")
             now_s = time.monotonic() - began_s

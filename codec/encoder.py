@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from codec.config import CODE_DIMENSIONS, ModelConfig
-from codec.layers import Downsample, Stack, State, blocks
+from codec.layers import Block, Downsample, Stack, State, blocks
 from codec.quantizer import bound
 
 
@@ -25,6 +25,17 @@ class Encoder(nn.Module):
         self.stack = Stack(*layers)
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, CODE_DIMENSIONS)
+
+    @property
+    def memory_mel_frames(self) -> int:
+        """How many mel frames before the last one of a code frame can still change its positions."""
+        memory, step = 0, 1
+        for layer in self.stack.layers:
+            if isinstance(layer, Downsample):
+                memory, step = memory + (layer.factor - 1) * step, step * layer.factor
+            elif isinstance(layer, Block):
+                memory += layer.mix.context * step
+        return memory
 
     def initial_state(self, batch: int) -> State:
         return self.stack.initial_state(batch)

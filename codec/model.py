@@ -8,13 +8,15 @@ The decoded speech comes `delay_samples` later than the speech that was encoded.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from codec.config import HOP_SAMPLES, SAMPLES_PER_FRAME, ModelConfig
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLES_PER_FRAME, ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
-from codec.frontend import LogMel
+from codec.frontend import WINDOW_SAMPLES, LogMel
 from codec.layers import State
 from codec.quantizer import codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
@@ -66,6 +68,12 @@ class Codec(nn.Module):
     def shift_samples(self) -> int:
         """Shift of the decoded against the encoded signal when both are laid side by side frame for frame."""
         return self.config.look_ahead_frames * HOP_SAMPLES + DELAY_SAMPLES
+
+    @property
+    def memory_frames(self) -> int:
+        """How many frames before one can still change its codes."""
+        hops = self.mel_codec.encoder.memory_mel_frames + WINDOW_SAMPLES // HOP_SAMPLES - MEL_FRAMES_PER_CODE
+        return math.ceil(hops / MEL_FRAMES_PER_CODE)
 
     def encoder_state(self, batch: int) -> State:
         return self.frontend.initial_state(batch), self.mel_codec.encoder.initial_state(batch)

@@ -78,6 +78,7 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
         "look_ahead_samples": codec.config.look_ahead_frames * HOP_SAMPLES,
         "delay_samples": codec.delay_samples,
         "shift_samples": codec.shift_samples,
+        "memory_frames": codec.memory_frames,
         "decoder_id": decoder_id(codec),
         "training": training,
         "revision": git_revision(),

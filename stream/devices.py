@@ -23,6 +23,7 @@ STANDSTILL_S = 3.0  # without a callback, and the device is gone, even if PortAu
 BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # between attempts; the last one for ever
 COMPLAINT_S = 5.0  # between two lines about missing samples
 LATENCY_MS = 40.0
+PERIODS = 2  # of a device's buffer: as many as it takes, since each wakes two threads; four double the cost of silence
 NO_PORTAUDIO = """there is no PortAudio library, which microphone and speaker need
   install it: apt-get install libportaudio2 libasound2-plugins"""
 
@@ -131,7 +132,13 @@ class Device:
         for rate_hz, count in ways:
             try:
                 stream = kind(
-                    rate_hz, device=index, channels=count, dtype="float32", latency=self._latency_s, callback=self._called
+                    rate_hz,
+                    max(1, round(self._latency_s * rate_hz / PERIODS)),
+                    index,
+                    count,
+                    "float32",
+                    self._latency_s,
+                    callback=self._called,
                 )
                 stream.start()
             except self._library.PortAudioError as error:

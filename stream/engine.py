@@ -43,6 +43,7 @@ class Metadata:
     look_ahead_samples: int
     delay_samples: int  # from the first sample of a frame entering to the same speech leaving the decoder
     shift_samples: int  # decoded against original when both are laid side by side frame for frame
+    memory_frames: int  # before one that can still change its codes
     decoder_id: int
     state_name: str
     state_size: int

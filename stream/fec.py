@@ -29,23 +29,25 @@ def _code(parity_bytes: int) -> reedsolo.RSCodec:
     return reedsolo.RSCodec(parity_bytes)
 
 
-@lru_cache
-def _parities(size: int, parity_bytes: int) -> list[list[int]]:
-    """The parity of each of the 256 values of each of `size` bytes, the others zero.
+@lru_cache(maxsize=2048)
+def _values(followers: int, parity_bytes: int) -> list[int]:
+    """The parity of each of the 256 values of a byte that `followers` bytes follow, the others zero.
 
     Parity is linear over bits: that of any data is the exclusive or of one entry per byte. The library makes the entries of
     single bits; campaigns send millions of packets.
     """
-    tables = []
-    for place in range(size):
-        values = [0]
-        for bit in range(8):
-            unit = bytearray(size)
-            unit[place] = 1 << bit
-            one = int.from_bytes(_code(parity_bytes).encode(unit)[size:], "big")
-            values += [value ^ one for value in values]
-        tables.append(values)
-    return tables
+    values = [0]
+    for bit in range(8):
+        one = int.from_bytes(_code(parity_bytes).encode(bytes([1 << bit]) + bytes(followers))[followers + 1 :], "big")
+        values += [value ^ one for value in values]
+    return values
+
+
+@lru_cache
+def _parities(size: int, parity_bytes: int) -> list[list[int]]:
+    """`_values` of each of `size` bytes. Zeros in front change nothing, so that all sizes share them: whoever sends packets
+    of every size costs a receiver a few megabytes, not one table for each."""
+    return [_values(followers, parity_bytes) for followers in reversed(range(size))]
 
 
 def parity(data: bytes, parity_bytes: int) -> bytes:

@@ -3,8 +3,8 @@
 Pure but for the processor time that it counts.
 
 Frames that are not on air are kept; they are encoded only if the packet that holds them is sent after all, after the
-LEAD_FRAMES before them. So far back lies everything that the encoder remembers, so that the codes are those of one that never
-rests; all of them at once take a tenth of a second, while the packet is still being spoken.
+frames before them that the encoder remembers, so that the codes are those of one that never rests. All of them at once take
+a tenth of a second, while the packet is still being spoken.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import time
 from stream.engine import EncoderStream
 from stream.frame import FRAME_S, Codes, Pcm
 
-LEAD_FRAMES = 40  # 3.2 s: the shipped encoder remembers 3.0 s
-
 
 class RestingEncoder:
     """Encodes the frames of packets, of which silent ones may be left out."""
 
-    def __init__(self, stream: EncoderStream, rest_after_s: float = math.inf):
-        """`rest_after_s`: silence in seconds after which frames are no longer encoded as they come."""
+    def __init__(self, stream: EncoderStream, memory_frames: int, rest_after_s: float = math.inf):
+        """`memory_frames`: how many frames before one can change its codes. `rest_after_s`: silence in seconds after which
+        frames are no longer encoded as they come."""
         self._stream = stream
+        self._memory_frames = memory_frames
         self._awake_frames = rest_after_s / FRAME_S
         self._silent_frames = 0
         self._waiting: list[Pcm] = []  # of the packet, after as many of the lead
@@ -48,7 +48,7 @@ class RestingEncoder:
     def leave_out(self) -> None:
         """The packet is complete and not sent."""
         self._codes = []
-        self._waiting = self._waiting[-LEAD_FRAMES:]
+        self._waiting = self._waiting[max(0, len(self._waiting) - self._memory_frames) :]
         self._lead = len(self._waiting)
 
     def _catch_up(self) -> None:

@@ -24,7 +24,7 @@ _LOST = -0.5
 def _meta(role: str) -> Metadata:
     return Metadata(
         FORMAT_VERSION, role, "ruler", SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, 16, CODE_DIMENSIONS, CODE_LEVELS,
-        look_ahead_samples=0, delay_samples=SAMPLES_PER_FRAME, shift_samples=0, decoder_id=DECODER_ID,
+        look_ahead_samples=0, delay_samples=SAMPLES_PER_FRAME, shift_samples=0, memory_frames=0, decoder_id=DECODER_ID,
         state_name="state", state_size=0, training="none", revision="none",
     )  # fmt: skip
 

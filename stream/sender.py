@@ -53,7 +53,7 @@ class Sender:
         self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
         self._meta = encoder.meta
-        self._encoder = RestingEncoder(encoder.stream(), rest_after_s)
+        self._encoder = RestingEncoder(encoder.stream(), encoder.meta.memory_frames, rest_after_s)
         self._stream = stream % STREAM_COUNT
         self._sequence = 0
         self._samples = np.zeros(0, np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from codec.config import ModelConfig
+from codec.config import SAMPLES_PER_FRAME, ModelConfig
 from codec.frontend import LOG_DEVIATION, LOG_MEAN, LogMel, mel_filters
 from codec.model import Codec
 from codec.quantizer import bound, codes_to_values, damage, positions_to_codes, quantize
@@ -86,3 +86,16 @@ def test_lost_frames_change_what_is_heard_and_later_codes_recover() -> None:
     assert torch.equal(whole[:, : 10 * 1280], holed[:, : 10 * 1280])
     assert not torch.equal(whole[:, 10 * 1280 : 13 * 1280], holed[:, 10 * 1280 : 13 * 1280])
     assert (whole[:, -1280:] - holed[:, -1280:]).abs().max() < 1e-6  # the convolutions have forgotten the gap
+
+
+def test_the_memory_of_the_encoder_is_as_long_as_it_says() -> None:
+    codec = Codec(SMALL)
+    frames = codec.memory_frames + 4
+    samples = torch.from_numpy(speech_like(frames * SAMPLES_PER_FRAME / 16_000))[
+        None, : frames * SAMPLES_PER_FRAME
+    ].requires_grad_()
+    mel, _ = codec.frontend(samples, codec.frontend.initial_state(1))
+    positions, _ = codec.mel_codec.encoder(mel, codec.mel_codec.encoder.initial_state(1))
+    positions[0, -1].sum().backward()
+    heard = samples.grad.reshape(frames, SAMPLES_PER_FRAME).abs().amax(dim=1) > 0
+    assert heard.tolist() == [False] * 3 + [True] * (codec.memory_frames + 1)

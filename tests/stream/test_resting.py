@@ -12,11 +12,12 @@ from stream.frame import SAMPLES_PER_FRAME, Codes, Pcm
 from stream.front import Front
 from stream.keying import Keying
 from stream.profile import PROFILES
-from stream.resting import LEAD_FRAMES, RestingEncoder
+from stream.resting import RestingEncoder
 from stream.sender import Sender
 from tests.conftest import speech_like
 
 REST_S = 0.16  # two frames
+MEMORY_FRAMES = 6
 
 
 class Noting:
@@ -41,7 +42,7 @@ def push(encoder: RestingEncoder, numbers: range, on_air: bool) -> None:
 
 def test_a_packet_of_silence_is_not_encoded_once_the_encoder_rests() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, REST_S)  # type: ignore[arg-type]
+    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
     for first in (0, 4, 8):
         push(encoder, range(first, first + 4), False)
         encoder.leave_out()
@@ -50,20 +51,20 @@ def test_a_packet_of_silence_is_not_encoded_once_the_encoder_rests() -> None:
 
 def test_speech_wakes_it_with_the_frames_before() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, REST_S)  # type: ignore[arg-type]
-    silent = 2 * LEAD_FRAMES
+    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
+    silent = 2 * MEMORY_FRAMES
     for first in range(0, silent, 4):
         push(encoder, range(first, first + 4), False)
         encoder.leave_out()
     push(encoder, range(silent, silent + 2), False)
     push(encoder, range(silent + 2, silent + 4), True)
     assert [int(codes[0]) for codes in encoder.take()] == list(range(silent, silent + 4))
-    assert stream.got == [0, 1, *range(silent - LEAD_FRAMES, silent + 4)]
+    assert stream.got == [0, 1, *range(silent - MEMORY_FRAMES, silent + 4)]
 
 
 def test_speech_soon_after_it_fell_asleep_gets_every_frame_once() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, REST_S)  # type: ignore[arg-type]
+    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
     push(encoder, range(0, 4), False)
     encoder.leave_out()
     push(encoder, range(4, 8), True)
@@ -72,7 +73,7 @@ def test_speech_soon_after_it_fell_asleep_gets_every_frame_once() -> None:
 
 def test_a_packet_that_ends_in_rest_is_whole() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, REST_S)  # type: ignore[arg-type]
+    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
     encoder.push(frame(0), True)
     push(encoder, range(1, 8), False)
     assert stream.got == [0, 1, 2]
@@ -82,7 +83,7 @@ def test_a_packet_that_ends_in_rest_is_whole() -> None:
 @pytest.mark.parametrize("rest_after_s", [math.inf, 0.0])
 def test_without_silence_it_never_rests(rest_after_s: float) -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, rest_after_s)  # type: ignore[arg-type]
+    encoder = RestingEncoder(stream, MEMORY_FRAMES, rest_after_s)  # type: ignore[arg-type]
     push(encoder, range(8), True)
     assert stream.got == list(range(8))
 
