@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
+from stream.demo import free_ports
 from stream.engine import Decoder, Encoder, load_decoder, load_encoder
 
 SAMPLE_RATE_HZ = 16_000
@@ -27,6 +28,11 @@ def speech_like(seconds: float, seed: int = 0, level: float = 0.1) -> np.ndarray
     voice = sum(np.sin(k * phase) / k for k in range(1, 20))
     syllables = np.clip(np.sin(2 * np.pi * 4 * time_s + seed), 0, None)
     return (level * (0.5 * syllables * voice + 0.1 * rng.standard_normal(len(time_s)) * (1 - syllables))).astype(np.float32)
+
+
+def free_endpoint() -> str:
+    """An endpoint on this machine that nobody holds."""
+    return f"tcp://127.0.0.1:{free_ports(1)[0]}"
 
 
 @pytest.fixture(scope="session", autouse=True)

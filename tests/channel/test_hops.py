@@ -21,7 +21,8 @@ from stream.profile import PROFILES
 from stream.receiver import Receiver
 from stream.ruler import DECODER_ID, RulerDecoder, RulerEncoder, heard_frame
 from stream.sender import Sender
-from tests.channel.test_relay import LONG_S, free_endpoint, push
+from tests.channel.test_relay import LONG_S, push
+from tests.conftest import free_endpoint
 
 FAST = PROFILES["fast"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,15 +21,10 @@ from channel.simulator import ChannelConfig, Simulator
 from channel.trace import TraceRow, write_trace
 from channel.transit import Transit
 from stream.link import ZmqLink
+from tests.conftest import free_endpoint
 
 REPOSITORY = Path(__file__).parents[2]
 LONG_S = 20.0  # how long a test waits for what normally takes milliseconds
-
-
-def free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def push(link: ZmqLink, *packets: bytes) -> None:

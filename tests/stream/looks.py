@@ -26,7 +26,7 @@ DECODER_ID = 0x1234
 class NoCodec:
     """Takes a codec's place: its codes are zeros, its speech is a constant."""
 
-    meta = SimpleNamespace(decoder_id=DECODER_ID, shift_samples=1600, name="none")
+    meta = SimpleNamespace(decoder_id=DECODER_ID, shift_samples=1600, memory_frames=37, name="none")
 
     def stream(self) -> NoCodec:
         return self

@@ -27,7 +27,7 @@ from stream.seal import EPOCHS_AHEAD, Opener, Sealer
 from stream.sender import CONTROL_SPACING, IDENTITY_SPACING, TEXT_COPIES, Sender, send
 from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
-from tests.stream.test_commands import fails
+from tests.stream.test_wrong_use import fails
 
 FAST = PROFILES["fast"]
 stations = st.text(st.characters(min_codepoint=33, max_codepoint=95), min_size=1, max_size=8)

@@ -14,8 +14,9 @@ from stream.keys import EpochFile, HeardFile, read_key, write_key
 from stream.packet import Framing, ReplayedPacketError
 from stream.protection import Protection
 from stream.seal import Opener
-from tests.stream.test_commands import fails, free_endpoint
+from tests.conftest import free_endpoint
 from tests.stream.test_seal import AIR, KEY
+from tests.stream.test_wrong_use import fails
 
 
 def test_a_receiver_that_is_started_again_hears_no_replay(tmp_path: Path) -> None:

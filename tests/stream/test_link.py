@@ -6,7 +6,7 @@ import pytest
 
 from stream import rx
 from stream.link import ZmqLink
-from tests.stream.test_commands import free_endpoint
+from tests.conftest import free_endpoint
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 

@@ -18,9 +18,9 @@ from stream.frame import SAMPLE_RATE_HZ
 from stream.report import Reporter
 from stream.snapshot import Snapshot
 from stream.web import Monitor
+from tests.conftest import free_endpoint
 from tests.stream.chromium import Page, axe_source, why_not
 from tests.stream.looks import look_at_receiver
-from tests.stream.test_commands import free_endpoint
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(why_not()), reason=why_not() or "nothing is missing")]

@@ -26,7 +26,7 @@ from stream.seal import EPOCHS_AHEAD, Heard, Opener, Sealer
 from stream.sender import Sender, send
 from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
-from tests.stream.test_commands import fails
+from tests.stream.test_wrong_use import fails
 
 pytest.importorskip("cryptography", reason="sealing needs the extra seal: pip install 'clari[seal]'")
 
