@@ -61,6 +61,7 @@ def test_a_service_returns_and_is_no_root(end: str) -> None:
     found = settings(unit(end))
     assert found["Restart"] == "on-failure" and found["User"] == "clari" and found["SupplementaryGroups"] == "audio"
     assert "2" in found["RestartPreventExitStatus"].split()  # wrong usage stays wrong
+    assert "AF_NETLINK" in found["RestrictAddressFamilies"].split()  # without it ZeroMQ aborts as soon as it binds
 
 
 def test_the_container_gets_what_exists_and_runs_as_a_user() -> None:
