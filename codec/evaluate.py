@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
     parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
-    parser.add_argument("--judge", default="pocketsphinx", help="or faster-whisper, or faster-whisper:MODEL")
+    parser.add_argument("--judge", default="pocketsphinx", help="or moonshine, faster-whisper, faster-whisper:MODEL")
     parser.add_argument("--workers", type=_whole(1), default=2, help="processes that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write tables, picture and utterances here")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,24 @@ class Judge(Protocol):
 def to_int16(samples: np.ndarray) -> np.ndarray:
     """Samples [N] in -1..1 as int16 [N], clipped: what a judge hears."""
     return np.frombuffer(wav_stream.to_int16(samples), "<i2")
+
+
+def listen(
+    audios: Sequence[np.ndarray], workers: int, load: Callable[[], None], recognize: Callable[[np.ndarray], str]
+) -> Iterator[str]:
+    """Hypotheses by so many processes, each of which calls `load` once; 0: by this one.
+
+    Raises:
+        ClariError: a process died.
+    """
+    if not audios:
+        return
+    if not workers:
+        load()
+        yield from map(recognize, audios)
+        return
+    with processes(min(workers, len(audios)), load) as run:
+        yield from run(recognize, audios)
 
 
 _decoder: Any = None  # one per process of the pool
@@ -82,18 +100,11 @@ class PocketsphinxJudge:
         Raises:
             ClariError: a recogniser process died.
         """
-        if not audios:
-            return
-        if not self.workers:
-            _load()
-            yield from map(_recognize, audios)
-            return
-        with processes(min(self.workers, len(audios)), _load) as run:
-            yield from run(_recognize, audios)
+        return listen(audios, self.workers, _load, _recognize)
 
 
 def open_judge(name: str, workers: int) -> Judge:
-    """The judge `pocketsphinx`, or `faster-whisper` with a model of its own choice or behind a colon.
+    """The judge `pocketsphinx`, `moonshine`, or `faster-whisper` with a model of its own choice or behind a colon.
 
     Raises:
         ClariError: its package is not installed or its model cannot be had.
@@ -102,11 +113,15 @@ def open_judge(name: str, workers: int) -> Judge:
     kind, _, model = name.partition(":")
     if name == "pocketsphinx":
         return PocketsphinxJudge(workers)
+    if name == "moonshine":
+        from codec.moonshine import MoonshineJudge  # only who asks for it needs its package
+
+        return MoonshineJudge(workers)
     if kind == "faster-whisper":
-        from codec.whisper import DEFAULT_MODEL, WhisperJudge  # only who asks for it needs its package
+        from codec.whisper import DEFAULT_MODEL, WhisperJudge
 
         return WhisperJudge(model or DEFAULT_MODEL, workers)
-    raise UsageError(f"no judge {name!r}; choose pocketsphinx, faster-whisper or faster-whisper:MODEL")
+    raise UsageError(f"no judge {name!r}; choose pocketsphinx, moonshine, faster-whisper or faster-whisper:MODEL")
 
 
 class CachedJudge:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 from codec import judge as judges
-from codec import whisper
+from codec import moonshine, whisper
+from codec.corpus import load_audio
 from codec.judge import CachedJudge, PocketsphinxJudge, open_judge, to_int16
+from codec.text import normalize
 from codec.whisper import WhisperJudge
 from stream.errors import ClariError, UsageError
 
@@ -91,7 +95,7 @@ def test_judges_are_chosen_by_name(installed: None) -> None:
     assert open_judge("faster-whisper", 1).name == "faster-whisper 1.9 base.en int8"
     assert open_judge("faster-whisper:small", 1).name == "faster-whisper 1.9 small int8"
     for name in ("siri", "pocketsphinx:small", ""):
-        with pytest.raises(UsageError, match="choose pocketsphinx, faster-whisper"):
+        with pytest.raises(UsageError, match="choose pocketsphinx, moonshine, faster-whisper"):
             open_judge(name, 1)
 
 
@@ -127,3 +131,26 @@ def test_pocketsphinx_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(judges, "version", missing)
     with pytest.raises(ClariError, match=r"pip install 'clari\[eval\]'"):
         open_judge("pocketsphinx", 1)
+
+
+def test_moonshine_understands_what_flite_says_whoever_listens() -> None:
+    pytest.importorskip("moonshine_voice", reason="the judge needs the extra moonshine: pip install 'clari[moonshine]'")
+    say = ["flite", "-voice", "slt", "-t", "The boat comes back in the morning.", "-o"]
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        subprocess.run([*say, file.name], check=True)
+        speech = to_int16(load_audio(Path(file.name)))
+    words = [normalize(next(open_judge("moonshine", workers).transcribe([speech]))) for workers in (0, 1)]
+    assert words == ["the boat comes back in the morning"] * 2
+    assert list(open_judge("moonshine", 0).transcribe([to_int16(np.zeros(0))])) == [""]
+
+
+def test_moonshine_that_is_missing_or_has_no_model_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = ModuleType("moonshine_voice")
+    package.get_model_path = lambda name: tmp_path / name  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "moonshine_voice", package)
+    monkeypatch.setattr(moonshine, "version", lambda name: "9.9")
+    with pytest.raises(ClariError, match=r"9\.9 comes without a model; install: pip install 'clari\[moonshine\]'$"):
+        open_judge("moonshine", 1)
+    monkeypatch.setitem(sys.modules, "moonshine_voice", None)
+    with pytest.raises(ClariError, match=r"is not installed; install: pip install 'clari\[moonshine\]'$"):
+        open_judge("moonshine", 1)
