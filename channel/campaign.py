@@ -31,7 +31,7 @@ def program_digest(packages: Sequence[str] = ("stream", "channel", "codec")) -> 
     """Hash of the program text, without which an interrupted campaign would mix results of two programs."""
     root = Path(__file__).parent.parent
     own = [path for package in packages[:2] for path in sorted((root / package).glob("*.py"))]
-    heard = [root / packages[2] / f"{name}.py" for name in ("assess", "judge", "metrics", "text")]
+    heard = [root / packages[2] / f"{name}.py" for name in ("assess", "judge", "metrics", "moonshine", "text", "whisper")]
     return digest_of(*(path.read_bytes() for path in [*own, *heard]))
 
 
@@ -59,7 +59,7 @@ def compute(job: Job) -> tuple[Cell, Spent]:
     _scores[key] = _assess(job.judged, job.utterance, placed, played)
     if len(_scores) > REMEMBERED_SCORES:
         _scores.popitem(last=False)
-    spent = Spent(linked_s - began_s, decoded_s - linked_s, time.process_time() - decoded_s)
+    spent = Spent(linked_s - began_s, decoded_s - linked_s)
     return _cell(job, passage.figures, *_scores[key]), spent
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from channel.frame_log import HeardLog, Log, waited_s
 from channel.relay import main as relay_main
 from stream.clock import Clock
+from stream.config import without_settings
 from stream.demo import free_ports
 from stream.errors import ClariError, run_command
 from stream.frame import FRAME_S, SAMPLES_PER_FRAME, Pcm
@@ -79,6 +80,9 @@ def run_sender(endpoint: str, profile: str, life: int, path: str) -> None:
 def run_channel(inlet: str, outlet: str) -> None:
     """The command, as it is."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    settings = without_settings()
+    os.environ.clear()
+    os.environ.update(settings)
     sys.exit(relay_main(["--bind", inlet, "--connect", outlet, f"--delay-s={LINK_DELAY_S}"]))
 
 

@@ -85,6 +85,7 @@ class Judged:
     decode: bool = True
     judge: str | None = None
     cache: Path | None = None
+    judge_version: str | None = None  # what that recogniser calls itself: another release may understand other words
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Job:
             "link": [self.link, repr(self.config)],
             "terms": {name: repr(value) for name, value in terms.items()},
             "seed": self.seed,
-            "judged": [self.judged.decode, self.judged.judge],
+            "judged": [self.judged.decode, self.judged.judge, self.judged.judge_version],
+            "names": [self.utterance.name, self.utterance.speaker, self.coder.name],  # they stand in the cell
             "program": self.program,
         }
         return digest_of(json.dumps(said, sort_keys=True).encode())
@@ -175,4 +177,3 @@ class Spent:
 
     link_s: float = 0.0
     decode_s: float = 0.0
-    assess_s: float = 0.0

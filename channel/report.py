@@ -60,7 +60,6 @@ class Speed:
     link_cpu_s: dict[str, float] = field(default_factory=dict)
     decoded_s: float = 0.0  # of speech, through link and codec
     codec_cpu_s: float = 0.0  # for encoder, link and decoder of those
-    assess_cpu_s: float = 0.0
 
     def add(self, protection: str, speech_s: float, spent: Spent, decoded: bool) -> None:
         """Count a cell that was computed, now or before."""
@@ -69,7 +68,6 @@ class Speed:
         if decoded:
             self.decoded_s += speech_s
             self.codec_cpu_s += spent.link_s + spent.decode_s
-        self.assess_cpu_s += spent.assess_s
 
     def __str__(self) -> str:
         each = [f"{name} {_times(speech_s, self.link_cpu_s[name])}" for name, speech_s in self.linked_s.items()]

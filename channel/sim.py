@@ -186,7 +186,7 @@ def run_campaign(args: argparse.Namespace, command: str) -> int:
     if not args.link_only:
         asked = None if args.no_wer or args.files else args.judge
         judge = _judge_name(asked, args.cache)
-        judged = Judged(True, asked, args.cache)
+        judged = Judged(True, asked, args.cache, judge)
     utterances = utterances_of(args)
     for each in left_out:
         _say(f"left out: {each}")

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import from_int16, read_file
+from stream.config import without_settings
 from stream.demo import CLIP, free_ports
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
@@ -101,6 +102,7 @@ def wall_soak(
                 stdin=subprocess.PIPE if name == "tx" else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if name == "rx" else None,
                 stderr=subprocess.PIPE if name == "tx" else subprocess.DEVNULL,
+                env=without_settings(),
             )
             running[name] = process
             stack.callback(process.wait)

@@ -246,6 +246,9 @@ def test_a_range_in_the_sea_is_a_delay(tmp_path: Path, capsys: pytest.CaptureFix
     fields = json.loads(capsys.readouterr().out)
     assert fields["config"]["delay_s"] == 2.0
     assert fields["config"]["reception"]["fading"]["k_db"] == 6.0
+    pipe(tmp_path, numbered(2), "--preset", "acoustic-400", "--range-m", "15", "--report", "-", "--force")
+    near = json.loads(capsys.readouterr().out)["config"]
+    assert near["delay_s"] == near["delay_swing_s"] == 0.01 < fields["config"]["delay_swing_s"]
 
 
 def test_both_directions_run_through_one_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import soundfile
 from channel import sim
 from channel.job import Spent
 from channel.report import Speed
+from stream.engine import MODELS
 from tests.conftest import speech_like
 
 LINK_ONLY = ("--link-only", "--utterances", "2", "--stream-s", "30", "--preset", "hf-poor", "--protection", "none", "4+1")
@@ -48,6 +50,16 @@ def test_a_crash_loses_one_result_at_most(finished: tuple[Path, bytes], tmp_path
     assert run(again, *LINK_ONLY, "--workers", "1") == finished[1]
     resumed = (again / ledger.name).read_bytes().splitlines(keepends=True)
     assert resumed[:2] == lines[:2] and len(resumed) == len(lines)
+
+
+def test_a_model_that_was_renamed_stands_under_its_new_name(tmp_path: Path) -> None:
+    names = []
+    for name in ("one", "two"):
+        shutil.copytree(MODELS / "base", tmp_path / name)
+        run(tmp_path / "out", *LINK_ONLY, "--workers", "1", "--model", str(tmp_path / name))
+        names.append({row["encoder"] for row in table_of(tmp_path / "out")})
+        shutil.rmtree(tmp_path / name)
+    assert names == [{"one"}, {"two"}]
 
 
 def test_repair_is_seen_in_the_table(finished: tuple[Path, bytes]) -> None:
