@@ -162,7 +162,8 @@ class PacketFile:
             FileError: it exists and `force` is not given, or it cannot be written.
         """
         self._file: BinaryIO
-        if path == "-":
+        self._ours = path != "-"  # stdout is closed by whoever opened it
+        if not self._ours:
             if sys.stdout is None or sys.stdout.isatty():
                 raise FileError("packets are bytes, not text; redirect stdout into a file or a pipe")
             self._file = sys.stdout.buffer
@@ -183,7 +184,7 @@ class PacketFile:
         return 0
 
     def close(self) -> None:
-        if self._file is not sys.stdout.buffer:
+        if self._ours:
             self._file.close()
 
 

@@ -119,6 +119,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("samples and statistics cannot share stdout; write --stats and --stats-json to files")
         if args.web is not None and not args.bind:
             raise UsageError("--web shows a link while it runs; add --bind ENDPOINT")
+        if args.record_trace == "-":
+            raise UsageError("--record-trace is written while speech is heard; give it a file, not stdout")
         check_security(args, bool(args.bind))
         check_writable(args.stats)
         check_writable(args.stats_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -93,6 +94,7 @@ def test_sender_options(
         (["--in", "GARBAGE", "--out", "OUT.wav", "--stats", "/no/folder/s.json"], 6, "folder does not exist"),
         (["--in", "GARBAGE", "--out", "/no/folder/out.wav"], 6, "folder does not exist"),
         (["--in", "GARBAGE", "--null", "--profile", "fast"], 5, "no valid packet"),
+        (["--in", "GARBAGE", "--null", "--record-trace", "-"], 2, "give it a file"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
@@ -140,6 +142,22 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     assert command.main(argv) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and "--help" in lines[0]
+
+
+def test_an_output_without_permission_is_refused_before_anything_is_done(
+    tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of the system, and so answered here: root may write anywhere."""
+    kept = tmp_path / "kept.json"
+    kept.write_text("{}")
+    refused = {kept, tmp_path}
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in refused)
+    argv = ["--in", str(wav), "--out", str(tmp_path / "air"), "--stats"]
+    fails(capsys, tx, [*argv, str(kept)], 6, "permission denied; choose another file")
+    fails(capsys, tx, [*argv, str(tmp_path / "new.json")], 6, "permission denied; choose another file")
+    assert not (tmp_path / "air").exists()
+    refused.remove(kept)
+    assert tx.main([*argv, str(kept), "-q"]) == 0
 
 
 def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
