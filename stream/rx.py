@@ -91,7 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--record-trace", metavar="FILE", help="write what the link did to each packet as CSV")
     parser.add_argument(
-        "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
+        "--idle-exit-s",
+        type=number(0, 1e9),
+        default=0.0,
+        help="end after so long without packets or speech, once a packet came; 0: never",
     )
     parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
