@@ -180,7 +180,7 @@ def listen(args: argparse.Namespace) -> int:
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
     framing = Framing(decoder.meta.decoder_id, protection, opener)
-    trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
+    trace = Trace(args.record_trace, framing.sequence_count, protection.block, show) if args.record_trace else None
     receiver = Receiver(decoder, args.delay_ms / 1000, framing, notify, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     recording = Recording(args.record, "heard", show) if args.record else None
