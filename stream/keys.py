@@ -24,21 +24,27 @@ def _reason(error: OSError) -> str:
 
 
 def write_key(path: str) -> None:
-    """Make a key file and its epoch file, for their owner alone.
+    """Make a key file and its epoch file, for their owner alone: both or neither.
 
     Raises:
         FileError: one of them exists, or cannot be written.
     """
-    for name, content in ((path, secrets.token_hex(KEY_BYTES) + "\n"), (f"{path}.epoch", "0\n")):
-        try:
+    contents = {path: secrets.token_hex(KEY_BYTES) + "\n", f"{path}.epoch": "0\n"}
+    for name in contents:
+        if os.path.lexists(name):
+            raise FileError(f"{name} exists and may be in use; choose another name")
+    made: list[str] = []
+    try:
+        for name, content in contents.items():
             with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                made.append(name)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        except FileExistsError:
-            raise FileError(f"{name} exists and may be in use; choose another name") from None
-        except OSError as error:
-            raise FileError(f"cannot write {name}: {_reason(error)}; choose another name") from None
+    except OSError as error:
+        for each in made:  # half a key sends nothing and is in the way of the next attempt
+            os.unlink(each)
+        raise FileError(f"cannot write {name}: {_reason(error)}; choose another name") from None
 
 
 def read_key(path: str) -> bytes:

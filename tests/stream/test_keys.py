@@ -47,6 +47,26 @@ def test_a_key_is_for_its_owner_and_written_once(tmp_path: Path, capsys: pytest.
     fails(capsys, keygen, [str(tmp_path / "no" / "key")], 6, "cannot write")
 
 
+def test_a_key_that_cannot_be_made_whole_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, epochs = tmp_path / "key", tmp_path / "key.epoch"
+    epochs.write_text("7\n")
+    fails(capsys, keygen, [str(path)], 6, "key.epoch exists")
+    assert not path.exists() and epochs.read_text() == "7\n"
+    epochs.unlink()
+    forced: list[int] = []
+
+    def full(file: int) -> None:
+        forced.append(file)
+        if len(forced) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    fails(capsys, keygen, [str(path)], 6, "no space left")
+    assert not path.exists() and not epochs.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "mode", "says"),
     [
