@@ -153,8 +153,8 @@ def open_seal(args: argparse.Namespace) -> Opener | None:
     """What opens sealed packets, or None without --key-file. Only what was heard live stays known: a file may be played again."""
     if not args.key_file:
         return None
-    key, heard = read_key(args.key_file), HeardFile(args.key_file)
-    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.save) if args.bind else ()))
+    key, heard = read_key(args.key_file), HeardFile(args.key_file, show)
+    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.keep) if args.bind else ()))
 
 
 def show(line: str) -> None:
