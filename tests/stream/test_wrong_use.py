@@ -58,6 +58,7 @@ def test_bad_input_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], kin
         (["--in", "WAV", "--out", "AIR", "--stats-json", "DIR/no/s.json"], 6, "folder does not exist"),
         (["--in", "WAV", "--connect", "tcp://no.such.host.invalid:5555"], 5, "no host"),
         (["--in", "WAV", "--connect", "tcp://127.0.0.1:99999"], 5, "1 to 65535"),
+        (["--in", "WAV", "--connect", "tcp://127.0.0.1:5²"], 5, "1 to 65535"),
         (["--in", "WAV", "--connect", "inproc://x"], 5, "only tcp:// and ipc://"),
         (["--in", "WAV", "--connect", "ipc:///no/such/folder/x"], 5, "folder does not exist"),
         (["--in", "WAV", "--connect", "tcp://127.0.0.1:9", "--speed", "1000", "-q"], 5, "nobody took a packet"),
