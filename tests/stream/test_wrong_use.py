@@ -13,6 +13,8 @@ import pytest
 import soundfile
 
 from stream import demo, devices, rx, tx
+from stream.audio import FileSink
+from stream.errors import FileError
 from tests.conftest import SAMPLE_RATE_HZ, free_endpoint
 
 
@@ -159,6 +161,22 @@ def test_an_output_without_permission_is_refused_before_anything_is_done(
     assert not (tmp_path / "air").exists()
     refused.remove(kept)
     assert tx.main([*argv, str(kept), "-q"]) == 0
+
+
+def test_a_header_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """A disk that fills up may show only when the file is closed."""
+    sink = FileSink(str(tmp_path / "out.wav"))
+    sink.write(np.zeros(1280, np.float32))
+    assert sink._file is not None
+    sink._file.close()
+
+    class Full:
+        def close(self) -> None:
+            raise soundfile.LibsndfileError(2)
+
+    sink._file = Full()
+    with pytest.raises(FileError, match="check permissions and free space"):
+        sink.close()
 
 
 def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
