@@ -58,7 +58,10 @@ class Heard:
 
 
 class Sealer:
-    """The sender's side. `next_epoch(step)` gives an epoch at least `step` above all it gave before, kept for good."""
+    """The sender's side.
+
+    `next_epoch(step)` gives an epoch at least `step` above all it gave before, kept for good, or raises FileError.
+    """
 
     def __init__(self, key: bytes, tag_bytes: int, next_epoch: Callable[[int], int]):
         self.tag_bytes = tag_bytes
