@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     sockets.add_argument("--curve", metavar="FILE", help="encrypt every hop with this key of clari-keygen; at all ends")
     sockets.add_argument("--speed", type=SPEED, default=1.0, help="clock factor; give all processes the same")
     sockets.add_argument(
-        "--idle-exit-s", type=number(0, 1e9), default=0.0, metavar="S", help="end after S seconds without packets; 0: never"
+        "--idle-exit-s", type=number(0, 1e9), default=0.0, metavar="S", help="end after S s of no packets, once one came; 0: never"
     )
     pipe = parser.add_argument_group("pipe", "instead of sockets")
     pipe.add_argument("--in", dest="source", metavar="FILE", help="packets back to back; - is stdin")

@@ -8,6 +8,7 @@ The decoder id stays: a quantised decoder hears the same senders.
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def quantize(model: str, name: str, out: Path) -> None:
         graph = quantize_graph(onnx.load(path))
         for entry in graph.metadata_props:
             if entry.key == "name":
-                entry.value = f'"{name}"'
+                entry.value = json.dumps(name)
         graphs[role] = graph
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -136,22 +136,44 @@ class FileSink:
         self._file: soundfile.SoundFile | None = None
 
     def write(self, pcm: Pcm) -> None:
+        """Append samples [N] in -1..1.
+
+        Raises:
+            FileError: they cannot be written.
+        """
         try:
             if self._file is None:
                 self._file = soundfile.SoundFile(self._path, "w", SAMPLE_RATE_HZ, 1, "PCM_16")
             self._file.write(np.frombuffer(to_int16(pcm), "<i2"))  # libsndfile would not round
         except (soundfile.LibsndfileError, OSError):
-            raise FileError(f"cannot write {self._path}; check permissions and free space") from None
+            raise self._failure() from None
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        """Write the rest and the header.
+
+        Raises:
+            FileError: they cannot be written.
+        """
+        try:
+            if self._file is not None:
+                self._file.close()
+        except (soundfile.LibsndfileError, OSError):
+            raise self._failure() from None
+
+    def _failure(self) -> FileError:
+        return FileError(f"cannot write {self._path}; check permissions and free space")
 
 
 class PipeSink:
     """stdout: a WAV stream of unknown length, or raw samples. Flushed block by block: the reader waits for this one."""
 
     def __init__(self, raw: bool):
+        """Begin the stream.
+
+        Raises:
+            FileError: stdout is closed or a terminal.
+            OSError: it cannot be written.
+        """
         if sys.stdout is None or sys.stdout.isatty():
             raise FileError("samples are bytes, not text; redirect stdout into a file or a pipe")
         self._pipe = sys.stdout.buffer
@@ -159,6 +181,11 @@ class PipeSink:
             self._pipe.write(header(LONGEST_UNKNOWN))
 
     def write(self, pcm: Pcm) -> None:
+        """Hand over samples [N] in -1..1.
+
+        Raises:
+            OSError: they cannot be written; BrokenPipeError: the reader has gone.
+        """
         self._pipe.write(to_int16(pcm))
         self._pipe.flush()
 
@@ -170,7 +197,7 @@ class NullSink:
     """Nowhere: for a receiver that only counts."""
 
     def write(self, pcm: Pcm) -> None:
-        pass
+        """Drop samples [N]."""
 
     def close(self) -> None:
         pass

@@ -17,7 +17,6 @@ from stream.protection import Protection
 STATION_CHARACTERS = 8
 IDENTITY_BYTES = 8
 LONGEST_TEXT_BYTES = 120  # 18 packets of `fast`, 6 of `narrow`
-MOST_PIECES = 32
 MESSAGES = 4  # numbers that tell messages apart
 COPY_S = 300.0  # the same message with the same number within this time is a copy
 KEPT_TEXTS = 100

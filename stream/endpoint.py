@@ -40,7 +40,8 @@ def reachable(endpoint: str) -> bool:
 
 def _check_tcp(endpoint: str, address: str, action: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535 or (port == "0" and action != "bind"):
+    decimal = port.isascii() and port.isdigit()  # "²" is a digit too, and no number
+    if not host or not decimal or not 0 <= int(port) <= 65535 or (port == "0" and action != "bind"):
         raise LinkError(f"cannot {action} {endpoint}: host and port (1 to 65535) are needed; {EXAMPLE}")
     if host == "*":
         return

@@ -145,6 +145,11 @@ class Encoder:
     """An encoder graph: immutable, shared by any number of streams."""
 
     def __init__(self, model: str):
+        """Load and warm up: `model` is a shipped name, a folder or a file.
+
+        Raises:
+            ModelError: missing, damaged, of another role or format.
+        """
         self.session, self.meta = open_graph(model, "encoder")
         warm = self.stream()
         for _ in range(WARM_UP_FRAMES):
@@ -158,6 +163,11 @@ class Decoder:
     """A decoder graph: immutable, shared by any number of streams."""
 
     def __init__(self, model: str):
+        """Load and warm up: `model` is a shipped name, a folder or a file.
+
+        Raises:
+            ModelError: missing, damaged, of another role or format.
+        """
         self.session, self.meta = open_graph(model, "decoder")
         warm = self.stream()
         for _ in range(WARM_UP_FRAMES):

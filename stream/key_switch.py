@@ -5,6 +5,7 @@ A terminal tells when a key goes down, never when it comes up: the first touch b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -68,10 +69,11 @@ class KeySwitch:
                 self._toggle()
 
     def close(self) -> None:
-        """Stop watching; the terminal is as it was."""
+        """Stop watching; the terminal is as it was, unless it has gone."""
         self._closing = True
         self._thread.join(timeout=1.0)
         if SIGNAL is not None:
             signal.signal(SIGNAL, self._handled or signal.SIG_DFL)
         if self._restore is not None and sys.stdin is not None:
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._restore)
+            with contextlib.suppress(OSError, ValueError, termios.error):  # the last is no OSError
+                termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._restore)

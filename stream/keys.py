@@ -11,10 +11,12 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from stream.errors import FileError
-from stream.seal import KEY_BYTES, Heard
+from stream.protection import SEQUENCE_COUNT
+from stream.seal import EPOCH_COUNT, KEY_BYTES, Heard
 
 MADE = "make one with clari-keygen"
 
@@ -24,21 +26,27 @@ def _reason(error: OSError) -> str:
 
 
 def write_key(path: str) -> None:
-    """Make a key file and its epoch file, for their owner alone.
+    """Make a key file and its epoch file, for their owner alone: both or neither.
 
     Raises:
         FileError: one of them exists, or cannot be written.
     """
-    for name, content in ((path, secrets.token_hex(KEY_BYTES) + "\n"), (f"{path}.epoch", "0\n")):
-        try:
+    contents = {path: secrets.token_hex(KEY_BYTES) + "\n", f"{path}.epoch": "0\n"}
+    for name in contents:
+        if os.path.lexists(name):
+            raise FileError(f"{name} exists and may be in use; choose another name")
+    made: list[str] = []
+    try:
+        for name, content in contents.items():
             with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+                made.append(name)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        except FileExistsError:
-            raise FileError(f"{name} exists and may be in use; choose another name") from None
-        except OSError as error:
-            raise FileError(f"cannot write {name}: {_reason(error)}; choose another name") from None
+    except OSError as error:
+        for each in made:  # half a key sends nothing and is in the way of the next attempt
+            os.unlink(each)
+        raise FileError(f"cannot write {name}: {_reason(error)}; choose another name") from None
 
 
 def read_key(path: str) -> bytes:
@@ -128,8 +136,10 @@ class EpochFile:
 class HeardFile:
     """What a receiver has heard under a key, so that a replay is one after a restart too."""
 
-    def __init__(self, key_path: str):
+    def __init__(self, key_path: str, notify: Callable[[str], None] = lambda line: None):
+        """notify: gets one line if the file cannot be written any more."""
         self._path = Path(f"{key_path}.heard")
+        self._notify, self._said = notify, False
 
     def load(self) -> Heard:
         """What was kept, or a fresh start if nothing was.
@@ -142,13 +152,34 @@ class HeardFile:
             if self._path.exists():
                 values = json.loads(self._path.read_text(encoding="ascii"))
                 heard = Heard(int(values["epoch"]), {int(kind): int(number) for kind, number in values["numbers"].items()})
+                if not -1 <= heard.epoch < EPOCH_COUNT or not all(0 <= each < SEQUENCE_COUNT for each in heard.numbers.values()):
+                    raise ValueError
             self.save(heard)  # what cannot be kept is reported now, not in the middle of a conversation
         except OSError as error:
-            raise FileError(f"cannot use {self._path}: {_reason(error)}; check its permissions") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+            raise FileError(f"cannot use {self._path}: {_reason(error)}; check its permissions and free space") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # the last: a number that is infinite
             raise FileError(f"{self._path} is damaged; remove it: what was heard before may then be replayed once") from None
         return heard
 
+    def keep(self, heard: Heard) -> None:
+        """Keep how far the receiver has come, packet by packet. A disk that is full ends no conversation, and is said once.
+
+        Replays are refused all the same while the receiver runs; the next packet tries to write again.
+        """
+        try:
+            self.save(heard)
+        except OSError as error:
+            if not self._said:
+                self._notify(
+                    f"cannot write {self._path}: {_reason(error)}; speech goes on, but if this receiver is started anew before it "
+                    "can, what it hears from now on may be replayed: free space"
+                )
+            self._said = True
+
     def save(self, heard: Heard) -> None:
-        """Keep how far the receiver has come. Not forced to disk: only a crash of the whole machine loses some seconds of it."""
+        """Write how far the receiver has come. Not forced to disk: only a crash of the whole machine loses some seconds of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         replace_file(self._path, json.dumps({"epoch": heard.epoch, "numbers": heard.numbers}) + "\n", durable=False)

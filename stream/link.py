@@ -23,7 +23,7 @@ from stream.errors import FileError, LinkError
 
 QUEUE_PACKETS = 8  # that ZeroMQ holds in each direction, and as many again before it
 KERNEL_BUFFER_BYTES = 2048  # the smallest that kernels give: what waits in there ages unseen
-LARGEST_PACKET_BYTES = 1024  # nothing on these links is longer; a stranger's megabytes are not ours to store
+LARGEST_PACKET_BYTES = 1024  # of a message part: nothing on these links is longer; ZeroMQ has no limit for how many parts
 
 
 class PacketSink(Protocol):
@@ -133,8 +133,12 @@ class ZmqLink:
         """
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             return None
-        packet, *marks = self._socket.recv_multipart(zmq.NOBLOCK)
-        bits = marks[0] if marks and len(marks[0]) * 8 < len(packet) + 8 else b""
+        packet, bits = self._socket.recv(zmq.NOBLOCK), b""
+        if self._socket.rcvmore:
+            marks = self._socket.recv(zmq.NOBLOCK)
+            bits = marks if len(marks) * 8 < len(packet) + 8 else b""
+        while self._socket.rcvmore:  # one at a time: a stranger's thousands of parts are never copied together
+            self._socket.recv(zmq.NOBLOCK)
         return packet, [place for place in range(min(len(packet), len(bits) * 8)) if bits[place // 8] >> (7 - place % 8) & 1]
 
     def close(self) -> None:
@@ -158,7 +162,8 @@ class PacketFile:
             FileError: it exists and `force` is not given, or it cannot be written.
         """
         self._file: BinaryIO
-        if path == "-":
+        self._ours = path != "-"  # stdout is closed by whoever opened it
+        if not self._ours:
             if sys.stdout is None or sys.stdout.isatty():
                 raise FileError("packets are bytes, not text; redirect stdout into a file or a pipe")
             self._file = sys.stdout.buffer
@@ -179,7 +184,7 @@ class PacketFile:
         return 0
 
     def close(self) -> None:
-        if self._file is not sys.stdout.buffer:
+        if self._ours:
             self._file.close()
 
 

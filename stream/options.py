@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from stream.errors import FileError, UsageError
 from stream.help import HelpFormatter, epilog
@@ -132,31 +133,48 @@ class Stop:
 
 
 def check_writable(path: str | None) -> None:
-    """Refuse a file that cannot be written at the end before anything is done for it.
+    """Refuse a file that cannot be written at the end before anything is done for it; `-` is stdout.
 
     Raises:
-        FileError: its folder is missing, or it is a folder itself.
+        FileError: its folder is missing, it or its folder is not writable, it is a folder itself, or stdout is closed.
     """
-    if path in (None, "-"):
+    if path is None:
         return
-    assert path is not None
-    if Path(path).is_dir():
+    if path == "-":
+        open_stdout()
+        return
+    file = Path(path)
+    if file.is_dir():
         raise FileError(f"{path} is a folder; give a file name in it")
-    if not Path(path).absolute().parent.is_dir():
+    folder = file.absolute().parent
+    if not folder.is_dir():
         raise FileError(f"cannot write {path}: its folder does not exist; make it or choose another")
+    if not (os.access(file, os.W_OK) if file.exists() else os.access(folder, os.W_OK | os.X_OK)):
+        raise FileError(f"cannot write {path}: permission denied; choose another file")
+
+
+def open_stdout() -> TextIO:
+    """Where `-` is written to.
+
+    Raises:
+        FileError: whoever started the program closed it.
+    """
+    if sys.stdout is None:
+        raise FileError("stdout is closed; give a file")
+    return sys.stdout
 
 
 def write_json(path: str | None, values: Mapping[str, object]) -> None:
     """Write one JSON object to a file, or to stdout for `-`.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or stdout is closed.
     """
     if path is None:
         return
     text = json.dumps(values) + "\n"
     if path == "-":
-        sys.stdout.write(text)
+        open_stdout().write(text)
         return
     try:
         Path(path).write_text(text, encoding="utf-8")

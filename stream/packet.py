@@ -101,7 +101,12 @@ class Framing:
         return {self.packet_bytes(profile): profile for profile in PROFILES.values()}
 
     def build(self, content: Content, profile: Profile) -> bytes:
-        """The bytes of one packet. On a sealed link the stream is that of the key epoch, and packets are built in their order."""
+        """The bytes of one packet. On a sealed link the stream is that of the key epoch, and packets are built in their order.
+
+        Raises:
+            ValueError: the codes are not those of the profile.
+            FileError: on a sealed link, a new key epoch cannot be kept.
+        """
         kind, end, number, body = self._write(content, profile)
         stream = epoch = self.seal.epoch_for(kind, number) if isinstance(self.seal, Sealer) else content.stream
         return self.assemble(kind << 14 | end << 13 | stream % STREAM_COUNT << 10 | number, body, profile, epoch)

@@ -74,12 +74,12 @@ class BlockRepair:
 
     def _find(self, now_s: float, stream: int, first: int, profile: Profile) -> _Block:
         lasting_s = self._protection.delay_s(profile.packet_s) + LONGEST_BLOCK_S
-        self._blocks = [block for block in self._blocks if now_s - block.changed_s <= lasting_s][-KEPT_BLOCKS:]
+        self._blocks = [block for block in self._blocks if now_s - block.changed_s <= lasting_s]
         for block in self._blocks:
             if (block.stream, block.first, block.profile) == (stream, first, profile):
                 block.changed_s = now_s
                 return block
-        self._blocks.append(_Block(stream, first, profile, now_s))
+        self._blocks = [*self._blocks, _Block(stream, first, profile, now_s)][-KEPT_BLOCKS:]
         return self._blocks[-1]
 
     def _restore(self, block: _Block) -> list[Voice]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from stream.errors import ClariError, FileError
 from stream.face import line_of
-from stream.options import check_writable
+from stream.options import check_writable, open_stdout
 from stream.snapshot import SenderSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ class JsonLines:
         """Open the file; `-` is stdout.
 
         Raises:
-            FileError: it cannot be written.
+            FileError: it cannot be written, or stdout is closed.
         """
         check_writable(path)
+        self._ours = path != "-"  # stdout is closed by whoever opened it
         try:
-            self._file: TextIO = sys.stdout if path == "-" else open(path, "w", encoding="utf-8")  # noqa: SIM115 - as long as the link
+            self._file: TextIO = open(path, "w", encoding="utf-8") if self._ours else open_stdout()  # noqa: SIM115 - as long as the link
         except OSError as error:
             raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another file") from None
 
@@ -64,7 +65,7 @@ class JsonLines:
         self._file.flush()  # whoever follows the file sees whole lines
 
     def close(self) -> None:
-        if self._file is not sys.stdout:
+        if self._ours:
             self._file.close()
 
 

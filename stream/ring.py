@@ -25,11 +25,6 @@ class Ring:
         """Samples that wait."""
         return self._written - max(self._read, self._skip_to)
 
-    @property
-    def written(self) -> int:
-        """Samples taken since the beginning."""
-        return self._written
-
     def write(self, samples: Pcm) -> None:
         """Copy samples [N] in; what does not fit is refused from the end."""
         capacity = len(self._samples)

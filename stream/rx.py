@@ -91,7 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--record-trace", metavar="FILE", help="write what the link did to each packet as CSV")
     parser.add_argument(
-        "--idle-exit-s", type=number(0, 1e9), default=0.0, help="end after so long without packets or speech; 0: never"
+        "--idle-exit-s",
+        type=number(0, 1e9),
+        default=0.0,
+        help="end after so long without packets or speech, once a packet came; 0: never",
     )
     parser.add_argument("--speed", type=SPEED, default=1.0, help="clock factor, the same as the sender's")
     parser.add_argument("--stats", metavar="FILE", help="write a JSON summary at the end; - is stdout")
@@ -119,6 +122,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError("samples and statistics cannot share stdout; write --stats and --stats-json to files")
         if args.web is not None and not args.bind:
             raise UsageError("--web shows a link while it runs; add --bind ENDPOINT")
+        if args.record_trace == "-":
+            raise UsageError("--record-trace is written while speech is heard; give it a file, not stdout")
         check_security(args, bool(args.bind))
         check_writable(args.stats)
         check_writable(args.stats_json)
@@ -148,8 +153,8 @@ def open_seal(args: argparse.Namespace) -> Opener | None:
     """What opens sealed packets, or None without --key-file. Only what was heard live stays known: a file may be played again."""
     if not args.key_file:
         return None
-    key, heard = read_key(args.key_file), HeardFile(args.key_file)
-    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.save) if args.bind else ()))
+    key, heard = read_key(args.key_file), HeardFile(args.key_file, show)
+    return Opener(key, args.tag_bytes or TAG_BYTES[0], *((heard.load(), heard.keep) if args.bind else ()))
 
 
 def show(line: str) -> None:
@@ -175,7 +180,7 @@ def listen(args: argparse.Namespace) -> int:
     packets = open_packets(args.input) if args.input else None
     decoder = load_decoder(args.model)
     framing = Framing(decoder.meta.decoder_id, protection, opener)
-    trace = Trace(args.record_trace, framing.sequence_count) if args.record_trace else None
+    trace = Trace(args.record_trace, framing.sequence_count, protection.block, show) if args.record_trace else None
     receiver = Receiver(decoder, args.delay_ms / 1000, framing, notify, args.max_delay_ms / 1000, trace)
     link = ZmqLink.receiver(args.bind, curve_key=curve_key) if args.bind else None
     recording = Recording(args.record, "heard", show) if args.record else None

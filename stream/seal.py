@@ -58,7 +58,10 @@ class Heard:
 
 
 class Sealer:
-    """The sender's side. `next_epoch(step)` gives an epoch at least `step` above all it gave before, kept for good."""
+    """The sender's side.
+
+    `next_epoch(step)` gives an epoch at least `step` above all it gave before, kept for good, or raises FileError.
+    """
 
     def __init__(self, key: bytes, tag_bytes: int, next_epoch: Callable[[int], int]):
         self.tag_bytes = tag_bytes
@@ -68,12 +71,17 @@ class Sealer:
         self._numbers: dict[int, int] = {}  # newest of each type in this epoch
 
     def epoch_for(self, kind: int, number: int) -> int:
-        """The epoch in which the next packet of this type and number is sealed; a number is used once in each."""
+        """The epoch in which the next packet of this type and number is sealed; a number is used once in each.
+
+        Raises:
+            FileError: the new epoch that it takes cannot be kept.
+        """
         if self._epoch < 0:
             self._epoch = self._next_epoch(RESTART_EPOCHS)
         elif number <= self._numbers.get(kind, -1):
-            # Voice that begins again at 0 goes on in the next epoch; anything else is a new beginning.
-            self._epoch, self._numbers = self._next_epoch(1 if kind == 0 and number == 0 else RESTART_EPOCHS), {}
+            # Voice whose numbers begin again goes on in the next epoch. It need not be at 0: a pause, or a talk spurt that
+            # begins with a later block, may use that up. A restart is another Sealer; anything else is a new beginning.
+            self._epoch, self._numbers = self._next_epoch(1 if kind == 0 else RESTART_EPOCHS), {}
         self._numbers[kind] = number
         return self._epoch
 

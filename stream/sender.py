@@ -91,12 +91,20 @@ class Sender:
         self._messages += 1
 
     def push(self, pcm: Pcm) -> list[bytes]:
-        """Take samples [N]; returns the packets they complete."""
+        """Take samples [N]; returns the packets they complete.
+
+        Raises:
+            FileError: on a sealed link, a new key epoch cannot be kept.
+        """
         self.stats.speech_samples += len(pcm)
         return self._encode(pcm)
 
     def finish(self) -> list[bytes]:
-        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence; then what is left of texts."""
+        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence; then what is left of texts.
+
+        Raises:
+            FileError: as `push`.
+        """
         if not self.stats.speech_samples:
             return self._remaining_controls()
         # The decoder still owes the last `shift_samples`; frames that carry them follow, then the packet is filled.
@@ -200,7 +208,11 @@ class Sender:
 
 
 def send(sender: Sender, source: Iterable[Pcm], link: PacketSink, clock: Clock | None) -> None:
-    """Send a source to its end. With a clock, no sample is encoded before the moment it would be heard."""
+    """Send a source to its end. With a clock, no sample is encoded before the moment it would be heard.
+
+    Raises:
+        FileError: as `Sender.push`.
+    """
     started_s = clock.now_s() if clock else 0.0
     sender.stats.first_sample_s = started_s
     voice_packets = 0  # on their way

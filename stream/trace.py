@@ -4,17 +4,22 @@ time_s          when the packet's speech began, from the first packet on
 lost            1 if it did not arrive, or was damaged beyond repair
 bit_errors      wrong bits that Reed-Solomon repaired
 extra_delay_s   how much later it came than the fastest packet so far
+
+Numbers are time. Where a packet's number and its arrival are further apart than a link explains, a sender was started anew,
+and so is the record: what lies between is no loss. A disk that is full ends the record, not the speech.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TextIO
 
 from stream.content import Voice
 from stream.errors import FileError
 from stream.numbering import sequence_difference
 from stream.packet import Parsed
+from stream.spurt import OUTAGE_S
 
 COLUMNS = "time_s,lost,bit_errors,extra_delay_s"
 REORDERED_PACKETS = 64  # a packet that comes later than this many after its turn counts as lost
@@ -24,8 +29,11 @@ LONGEST_GAP = 512  # packets missing in a row; beyond that the sender was starte
 class Trace:
     """A recorder of voice packets. Lines are written as packets can no longer come; memory stays small."""
 
-    def __init__(self, path: str, sequence_count: int):
+    def __init__(self, path: str, sequence_count: int, block: int = 0, notify: Callable[[str], None] = lambda line: None):
         """Create the file.
+
+        block: voice packets by which numbers may skip ahead of the time: those of a block of repair.
+        notify: gets one line if the file cannot be written any more.
 
         Raises:
             FileError: it cannot be written.
@@ -35,9 +43,11 @@ class Trace:
         except OSError as error:
             raise FileError(f"cannot write {path}: {(error.strerror or 'error').lower()}; choose another file") from None
         self._file.write(COLUMNS + "\n")
-        self._count = sequence_count
+        self._path, self._notify, self._failed = path, notify, False
+        self._count, self._block = sequence_count, block
         self._waiting: dict[int, tuple[float, int, bool]] = {}  # arrival, bit errors and end by extended number
         self._newest = self._next = 0
+        self._newest_s = 0.0  # when the newest arrived
         self._stream: int | None = None
         self._time_s = self._packet_s = 0.0  # of the next packet to be written
         self._fastest_s = math.inf
@@ -45,24 +55,50 @@ class Trace:
 
     def add(self, arrival_s: float, parsed: Parsed) -> None:
         """Note a packet that arrived."""
-        voice = parsed.content
-        if not isinstance(voice, Voice):
+        if self._failed or not isinstance(parsed.content, Voice):
             return
+        try:
+            self._add(arrival_s, parsed, parsed.content)
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Write what waits."""
+        try:
+            if not self._failed:
+                self._finish()
+            self._file.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._failed:
+            reason = (error.strerror or "error").lower()
+            self._notify(f"the trace {self._path} ends here, speech goes on: {reason}; free space and start again")
+        self._failed = True
+        self._waiting.clear()
+
+    def _add(self, arrival_s: float, parsed: Parsed, voice: Voice) -> None:
         number = self._newest + sequence_difference(voice.sequence, self._newest, self._count)
-        if voice.stream != self._stream or abs(number - self._newest) > LONGEST_GAP:
+        another = voice.stream != self._stream or parsed.profile.packet_s != self._packet_s
+        if another or self._restarted(arrival_s, number):
             self._finish()
             self._stream, self._next, self._newest, number = voice.stream, voice.sequence, voice.sequence, voice.sequence
             self._packet_s, self._fastest_s, self._ended = parsed.profile.packet_s, math.inf, False
+            self._newest_s = arrival_s
         if number < self._next:
             return
         self._waiting.setdefault(number, (arrival_s, parsed.corrected_bits, voice.end))
-        self._newest = max(self._newest, number)
+        if number > self._newest:
+            self._newest, self._newest_s = number, arrival_s
         while self._next <= self._newest - REORDERED_PACKETS:
             self._write()
 
-    def close(self) -> None:
-        self._finish()
-        self._file.close()
+    def _restarted(self, arrival_s: float, number: int) -> bool:
+        """Whether a sender that was started anew explains a number at that time better than any delay does."""
+        step = number - self._newest
+        off_s = arrival_s - self._newest_s - step * self._packet_s
+        return abs(step) > LONGEST_GAP or abs(off_s) > OUTAGE_S + self._block * self._packet_s
 
     def _finish(self) -> None:
         while self._waiting:

@@ -56,6 +56,12 @@ def test_help_is_whole(command: str) -> None:
                 assert action.metavar or f"--{action.dest.replace('_', '-')} {unit}" in text or action.choices, action.dest
 
 
+@pytest.mark.parametrize("command", ["clari-rx", "clari-channel"])
+def test_idle_programs_say_that_they_wait_for_the_first_packet(command: str) -> None:
+    (option,) = (action for action in parser_of(command)._actions if action.dest == "idle_exit_s")
+    assert option.help and "once" in option.help and "came" in option.help
+
+
 def test_defaults_are_shown_as_they_are_written() -> None:
     assert [in_words(each) for each in (None, False, "", [], (), 0, 100.0, 0.5, ("a", 2.0))] == [
         *([""] * 5),

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from export import command
-from export.quantize import cost
+from export.quantize import cost, quantize
 from stream.engine import find_graph, load_decoder, load_encoder
 from tests.conftest import speech_like
 
@@ -38,6 +38,12 @@ def test_its_receivers_hear_the_same_senders(models: tuple[Path, Path]) -> None:
     found = cost(str(whole), str(small), speech_like(4.0))
     assert 0.9 < found.equal_codes < 1.0
     assert 0.0 < found.mel_distance < 0.2
+
+
+def test_a_name_may_hold_anything(models: tuple[Path, Path], tmp_path: Path) -> None:
+    name = 'the "small" one\\'
+    quantize(str(models[0]), name, tmp_path / "odd")
+    assert load_decoder(str(tmp_path / "odd")).meta.name == name
 
 
 def test_nothing_is_overwritten_by_its_own_quantised_form(models: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

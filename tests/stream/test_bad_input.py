@@ -100,6 +100,17 @@ def test_closed_streams_are_one_line(script: str) -> None:
     assert done.returncode == 6 and len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("option", ["--out", "--stats", "--stats-json"])
+def test_a_closed_stdout_matters_only_to_who_writes_there(tmp_path: Path, wav: Path, option: str) -> None:
+    air = tmp_path / "air.bin"
+    if option == "--out":
+        done = shell(f"{TX} --in {wav} --out {air} -q >&-")
+        assert done.returncode == 0 and done.stderr == b"" and air.stat().st_size % 26 == 0
+        return
+    done = shell(f"{TX} --in {wav} --out {air} -q {option} - >&-")
+    assert done.returncode == 6 and done.stderr == b"clari-tx: stdout is closed; give a file\n" and not air.exists()
+
+
 def test_messages_never_land_among_the_packets(wav: Path) -> None:
     done = shell(f"{TX} --in {wav} --out - 2>&-")
     assert done.returncode == 0 and done.stdout

@@ -47,6 +47,26 @@ def test_a_key_is_for_its_owner_and_written_once(tmp_path: Path, capsys: pytest.
     fails(capsys, keygen, [str(tmp_path / "no" / "key")], 6, "cannot write")
 
 
+def test_a_key_that_cannot_be_made_whole_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, epochs = tmp_path / "key", tmp_path / "key.epoch"
+    epochs.write_text("7\n")
+    fails(capsys, keygen, [str(path)], 6, "key.epoch exists")
+    assert not path.exists() and epochs.read_text() == "7\n"
+    epochs.unlink()
+    forced: list[int] = []
+
+    def full(file: int) -> None:
+        forced.append(file)
+        if len(forced) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    fails(capsys, keygen, [str(path)], 6, "no space left")
+    assert not path.exists() and not epochs.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "mode", "says"),
     [
@@ -114,9 +134,36 @@ def test_a_counter_that_cannot_be_kept_seals_nothing(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+def test_what_cannot_be_kept_is_said_once_and_replays_are_refused_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    keep = HeardFile(str(tmp_path / "key"), said.append)
+    receiver = Framing(7, Protection(), Opener(KEY, 4, keep.load(), keep.keep))
+    receiver.parse(AIR[0])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stream.keys.replace_file", full)
+        for packet in AIR[1:20]:
+            receiver.parse(packet)
+        with pytest.raises(ReplayedPacketError):
+            receiver.parse(AIR[10])
+        with pytest.raises(FileError, match="no space left"):
+            HeardFile(str(tmp_path / "key")).load()
+    assert len(said) == 1 and "speech goes on" in said[0] and "may be replayed" in said[0]
+    assert HeardFile(str(tmp_path / "key")).load().numbers == {0: 0}
+    receiver.parse(AIR[20])
+    assert HeardFile(str(tmp_path / "key")).load().numbers == {0: 20}
+
+
 def test_a_damaged_memory_of_what_was_heard_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "key"
     write_key(str(path))
-    for content in ("{", "[]", '{"epoch": "x", "numbers": {}}'):
+    bad = ["{", "[]", '{"epoch": "x", "numbers": {}}', '{"epoch": -2, "numbers": {}}', '{"epoch": Infinity, "numbers": {}}']
+    bad += [f'{{"epoch": {epoch}, "numbers": {{"0": {number}}}}}' for epoch, number in ((2, -5), (2, 1024), (2, 10**9), (2**64, 0))]
+    for content in bad:
         (tmp_path / "key.heard").write_text(content)
         fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--key-file", str(path)], 6, "damaged")

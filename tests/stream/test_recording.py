@@ -99,6 +99,10 @@ def test_the_space_bar_and_the_signal_toggle_and_the_terminal_is_restored(monkey
     with open(theirs, "rb", buffering=0, closefd=False) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         before, touched = termios.tcgetattr(theirs), []
+
+        def gone(*_: object) -> None:
+            raise termios.error(5, "Input/output error")
+
         switch = KeySwitch(lambda: touched.append(1))
         try:
             assert "space" in switch.how and "-USR1" in switch.how
@@ -111,5 +115,9 @@ def test_the_space_bar_and_the_signal_toggle_and_the_terminal_is_restored(monkey
             switch.close()
         assert len(touched) == 3
         assert termios.tcgetattr(theirs) == before
+        switch = KeySwitch(lambda: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(termios, "tcsetattr", gone)
+            switch.close()
     os.close(ours)
     os.close(theirs)

@@ -90,6 +90,13 @@ def test_two_transmissions_in_one_block_are_not_mixed() -> None:
         assert repair.add(500.0, content, FAST) == []
 
 
+def test_four_blocks_are_kept() -> None:
+    repair = BlockRepair(EIGHT_TWO)
+    for number in range(6):
+        repair.add(0.0, block_of(EIGHT_TWO, 8, first=8 * number)[0], FAST)
+        assert [block.first // 8 for block in repair._blocks] == list(range(number + 1))[-4:]
+
+
 def test_parts_that_contradict_each_other_restore_nothing() -> None:
     parts = [bytes([k, 2 * k]) for k in range(8)]
     whole = dict(enumerate([*parts, *repair_parts(parts, 2)]))

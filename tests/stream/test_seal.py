@@ -155,10 +155,30 @@ def test_no_nonce_is_used_twice_over_wraps_restarts_and_repairs(protection: Prot
             for repair in blocks.add(sent) if protection.block else []:
                 framing.build(repair, FAST)
             sequence += 1
-            if end and protection.block:
-                sequence += -sequence % protection.block
+            if end:  # a pause, now and then so long that it swallows the 0
+                sequence += int(rng.integers(0, 40)) if rng.random() < 0.5 else 0
+                sequence += -sequence % protection.block if protection.block else 0
             sequence %= protection.sequence_count
     assert len(used) > 2000
+
+
+@pytest.mark.parametrize("swallowed", [0, 1, 2, 60])
+def test_speech_that_waits_is_heard_when_numbers_begin_again_in_a_pause(decoder: Decoder, swallowed: int) -> None:
+    """Numbers are time across the wrap too, whether or not the pause used up the number 0."""
+    sender, first = sealing(), 1000
+    framing = Framing(7, Protection(), Opener(KEY, 4))
+    receiver, numbers = Receiver(decoder, 3.0, framing), []
+    spoken = [*range(first, 1023), *range(1023 + swallowed, 1023 + swallowed + 13)]
+    for place in spoken:
+        packet = sender.build(voice(place % 1024, end=place in (1022, spoken[-1])), FAST)
+        list(receiver.play(place * 0.32))
+        parsed = receiver.open(packet)
+        assert parsed is not None
+        receiver.add(place * 0.32, parsed)
+        numbers.append(parsed.content.sequence)
+    list(receiver.rest())
+    assert [number - numbers[0] for number in numbers] == [place - first for place in spoken]
+    assert receiver.stats.frames == 4 * len(spoken) == 144 and receiver.stats.concealed_frames == 0
 
 
 def test_a_restarted_sender_never_continues_the_numbers_of_the_former() -> None:

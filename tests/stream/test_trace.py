@@ -53,6 +53,53 @@ def test_silence_is_no_loss_and_another_stream_begins_anew(tmp_path: Path) -> No
     assert not any(row[1] for row in rows(tmp_path / "t.csv"))
 
 
+@pytest.mark.parametrize(
+    ("newest", "first", "outage_s"),
+    [(700, 0, 1.0), (900, 0, 1.0), (300, 0, 0.5), (100, 0, 3.0), (40, 600, 2.0), (1023, 40, 400.0)],
+    ids=["hundreds ahead", "near the wrap", "back", "back after a while", "forgotten", "after minutes"],
+)
+def test_a_restarted_sender_with_the_same_stream_number_is_no_loss(
+    tmp_path: Path, newest: int, first: int, outage_s: float
+) -> None:
+    trace = Trace(str(tmp_path / "t.csv"), 1024)
+    times_s = [10.0 + 0.32 * k for k in range(20)]
+    for arrival_s, number in zip(times_s, range(newest - 19, newest + 1), strict=True):
+        trace.add(arrival_s, parsed(number))
+    for k in range(20):
+        trace.add(times_s[-1] + outage_s + 0.32 * k, parsed(first + k))
+    trace.close()
+    assert rows(tmp_path / "t.csv") == [pytest.approx((0.32 * k, 0, 0, 0), abs=2e-3) for k in range(40)]
+
+
+@pytest.mark.parametrize("block", [0, 32])
+def test_an_outage_is_loss_and_a_talk_spurt_may_skip_to_its_block(tmp_path: Path, block: int) -> None:
+    """What a restart is not: packets that are missing for a minute, delays of seconds, numbers ahead by a block."""
+    trace = Trace(str(tmp_path / "t.csv"), 1024, block)
+    for k in (0, 1, 180, 181):
+        trace.add(k * 0.32, parsed(k, end=k == 181))
+    if block:
+        trace.add(184 * 0.32, parsed(184 + block - 1))
+    trace.add(185 * 0.32 + 4.0, parsed(185 + max(block - 1, 0)))
+    trace.close()
+    found = rows(tmp_path / "t.csv")
+    assert [row[1] for row in found] == [0, 0, *[1] * 178, 0, 0, *([0] if block else []), 0]
+    assert found[-1][3] == pytest.approx(4.0)
+
+
+def test_a_full_disk_ends_the_trace_and_is_said_once(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    trace = Trace("/dev/full", 1024, notify=said.append)
+    for k in range(3000):
+        trace.add(k * 0.32, parsed(k))
+    assert len(said) == 1 and "speech goes on: no space left" in said[0] and not trace._waiting
+    trace.close()
+    assert len(said) == 1
+    air = tmp_path / "air"
+    assert tx.main(["--in", str(wav), "--out", str(air), "-q"]) == 0
+    assert rx.main(["--in", str(air), "--null", "-q", "--record-trace", "/dev/full"]) == 0
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_memory_stays_small_over_a_day(tmp_path: Path) -> None:
     trace = Trace(str(tmp_path / "t.csv"), 1024)
     for k in range(20_000):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -12,6 +13,8 @@ import pytest
 import soundfile
 
 from stream import demo, devices, rx, tx
+from stream.audio import FileSink
+from stream.errors import FileError
 from tests.conftest import SAMPLE_RATE_HZ, free_endpoint
 
 
@@ -57,6 +60,7 @@ def test_bad_input_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], kin
         (["--in", "WAV", "--out", "AIR", "--stats-json", "DIR/no/s.json"], 6, "folder does not exist"),
         (["--in", "WAV", "--connect", "tcp://no.such.host.invalid:5555"], 5, "no host"),
         (["--in", "WAV", "--connect", "tcp://127.0.0.1:99999"], 5, "1 to 65535"),
+        (["--in", "WAV", "--connect", "tcp://127.0.0.1:5²"], 5, "1 to 65535"),
         (["--in", "WAV", "--connect", "inproc://x"], 5, "only tcp:// and ipc://"),
         (["--in", "WAV", "--connect", "ipc:///no/such/folder/x"], 5, "folder does not exist"),
         (["--in", "WAV", "--connect", "tcp://127.0.0.1:9", "--speed", "1000", "-q"], 5, "nobody took a packet"),
@@ -93,6 +97,7 @@ def test_sender_options(
         (["--in", "GARBAGE", "--out", "OUT.wav", "--stats", "/no/folder/s.json"], 6, "folder does not exist"),
         (["--in", "GARBAGE", "--out", "/no/folder/out.wav"], 6, "folder does not exist"),
         (["--in", "GARBAGE", "--null", "--profile", "fast"], 5, "no valid packet"),
+        (["--in", "GARBAGE", "--null", "--record-trace", "-"], 2, "give it a file"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
@@ -140,6 +145,38 @@ def test_wrong_usage_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[s
     assert command.main(argv) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and "--help" in lines[0]
+
+
+def test_an_output_without_permission_is_refused_before_anything_is_done(
+    tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of the system, and so answered here: root may write anywhere."""
+    kept = tmp_path / "kept.json"
+    kept.write_text("{}")
+    refused = {kept, tmp_path}
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in refused)
+    argv = ["--in", str(wav), "--out", str(tmp_path / "air"), "--stats"]
+    fails(capsys, tx, [*argv, str(kept)], 6, "permission denied; choose another file")
+    fails(capsys, tx, [*argv, str(tmp_path / "new.json")], 6, "permission denied; choose another file")
+    assert not (tmp_path / "air").exists()
+    refused.remove(kept)
+    assert tx.main([*argv, str(kept), "-q"]) == 0
+
+
+def test_a_header_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """A disk that fills up may show only when the file is closed."""
+    sink = FileSink(str(tmp_path / "out.wav"))
+    sink.write(np.zeros(1280, np.float32))
+    assert sink._file is not None
+    sink._file.close()
+
+    class Full:
+        def close(self) -> None:
+            raise soundfile.LibsndfileError(2)
+
+    sink._file = Full()
+    with pytest.raises(FileError, match="check permissions and free space"):
+        sink.close()
 
 
 def test_an_endpoint_in_use(capsys: pytest.CaptureFixture[str]) -> None:
