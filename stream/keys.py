@@ -32,7 +32,7 @@ def write_key(path: str) -> None:
         FileError: one of them exists, or cannot be written.
     """
     contents = {path: secrets.token_hex(KEY_BYTES) + "\n", f"{path}.epoch": "0\n"}
-    for name in contents:
+    for name in (*contents, f"{path}.heard"):  # what was heard under an old key would make a receiver deaf to the new one
         if os.path.lexists(name):
             raise FileError(f"{name} exists and may be in use; choose another name")
     made: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 
@@ -200,7 +201,10 @@ def listen(args: argparse.Namespace) -> int:
     view = ReceiverView(receiver, meter, decoder.meta.name, decoder.meta.shift_samples / SAMPLE_RATE_HZ, sink)
     faces: list[Face] = [*open_faces(args, live=bool(link)), *([monitor] if monitor else [])]
     ear = Tap(paced(sink), [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
-    try:
+    with contextlib.ExitStack() as stack:  # each of them is closed, also where another one fails
+        for each in (link, trace, recording, sink):
+            if each:
+                stack.callback(each.close)
         if link:
             with Reporter(view.look, faces):
                 receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
@@ -216,14 +220,6 @@ def listen(args: argparse.Namespace) -> int:
 
             with Reporter(view.look, faces):
                 play_packets(receiver, read, ear, profile)
-    finally:
-        sink.close()
-        if recording:
-            recording.close()
-        if trace:
-            trace.close()
-        if link:
-            link.close()
     stats = receiver.stats
     news: dict[str, object] = {"station": receiver.mailbox.station, "texts": receiver.mailbox.texts}
     troubles = sink.trouble if isinstance(sink, Speaker) else {}

@@ -50,11 +50,12 @@ def test_a_key_is_for_its_owner_and_written_once(tmp_path: Path, capsys: pytest.
 def test_a_key_that_cannot_be_made_whole_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, epochs = tmp_path / "key", tmp_path / "key.epoch"
-    epochs.write_text("7\n")
-    fails(capsys, keygen, [str(path)], 6, "key.epoch exists")
-    assert not path.exists() and epochs.read_text() == "7\n"
-    epochs.unlink()
+    path = tmp_path / "key"
+    for old in (tmp_path / "key.epoch", tmp_path / "key.heard"):
+        old.write_text("7\n")
+        fails(capsys, keygen, [str(path)], 6, f"{old.name} exists")
+        assert not path.exists() and old.read_text() == "7\n"
+        old.unlink()
     forced: list[int] = []
 
     def full(file: int) -> None:
