@@ -133,11 +133,11 @@ class Device:
             try:
                 stream = kind(
                     rate_hz,
-                    max(1, round(self._latency_s * rate_hz / PERIODS)),
-                    index,
-                    count,
-                    "float32",
-                    self._latency_s,
+                    blocksize=max(1, round(self._latency_s * rate_hz / PERIODS)),
+                    device=index,
+                    channels=count,
+                    dtype="float32",
+                    latency=self._latency_s,
                     callback=self._called,
                 )
                 stream.start()

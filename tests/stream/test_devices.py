@@ -41,6 +41,7 @@ class Library:
     def _open(self, rate_hz: float, channels: int, callback: Callable[..., None], **others: Any) -> Any:
         if rate_hz not in self.rates_hz:
             raise self.PortAudioError("Invalid sample rate")
+        assert others["blocksize"] == others["latency"] * rate_hz / 2  # each block wakes two threads, also in silence
         self.streams.append(Stream(self, rate_hz, channels, callback))
         return self.streams[-1]
 
