@@ -105,7 +105,7 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
     named |= {"ber": args.ber, "duplicate_rate": args.duplicate}
     try:
         config = preset(args.preset).config
-        if delay_s is not None:  # the ends of a short link swing less far: they do not pass through each other
+        if delay_s is not None and delay_s >= 0:  # the ends of a short link swing less far: they do not pass through each other
             config = replace(config, delay_swing_s=min(config.delay_swing_s, delay_s))
         config = replace(config, **{name: value for name, value in named.items() if value is not None})
         return config if args.bit_rate is None else replace(config, bit_rate_bps=args.bit_rate or None)

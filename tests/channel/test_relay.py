@@ -191,7 +191,6 @@ def test_an_endpoint_in_use_is_one_line_and_exit_code_5(capsys: pytest.CaptureFi
         (["--preset", "hf", "--trace", "x"], "not allowed with argument"),
         (["--range-m", "-1500"], "delay_s is -1.0; give seconds, 0 or more"),
         (["--range-m", "1500", "--delay-s", "1"], "--range-m and --delay-s both tell the delay; give one"),
-        (["--preset", "acoustic-400", "--delay-s", "0"], "give a longer delay or less swing"),
         (["--return-bind", "tcp://127.0.0.1:1"], "needs both --return-bind and --return-connect"),
         (["--colour"], "unrecognized arguments: --colour; see clari-channel --help"),
     ],
