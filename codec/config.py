@@ -124,7 +124,7 @@ class TrainConfig:
     initial: str = ""  # run folder or weights file that starts this run
     decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak
     decoded_share: float = 0.7  # of the steps; the others hear original mel
-    autocast: str = "auto"  # auto: bfloat16 where a measured matrix product is faster in it, else float32
+    autocast: str = "auto"  # auto: bfloat16 where the processor has units for it, else float32
     seed: int = 1
     log_every: int = 20
     save_every: int = 200

@@ -32,6 +32,8 @@ from codec.team import ALONE, Team, join
 from stream.errors import run_command
 
 CPU = torch.device("cpu")
+CPU_FLAGS = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86-64, and of 64-bit ARM
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -42,17 +44,17 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def bfloat16_is_faster(device: torch.device) -> bool:
-    """Measure one matrix product in both formats: CPUs without bfloat16 units are hundreds of times slower in it."""
+    """Whether the device has bfloat16 units: CPUs without them are hundreds of times slower in it.
+
+    Asked of the processor, not measured: all processes of a run, and every rerun, must come to the same answer.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(256, 256, dtype=dtype)
-        _ = a @ a
-        start = time.perf_counter()
-        _ = a @ a
-        seconds[dtype] = time.perf_counter() - start
-    return seconds[torch.bfloat16] < seconds[torch.float32]
+    try:
+        known = set(CPU_FLAGS.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return not BFLOAT16_FLAGS.isdisjoint(known)
 
 
 def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[None]:

@@ -158,3 +158,16 @@ def test_the_same_seed_gives_the_same_losses(corpus: Path, tmp_path: Path) -> No
     for name in ("first", "second"):
         assert train.main(arguments("codec", corpus, tmp_path / name, 50, "train.save_every=50")) == 0
     assert np.array_equal(metrics(tmp_path / "first"), metrics(tmp_path / "second"))
+
+
+def test_bfloat16_is_asked_of_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text, has in (
+        ("x86", "flags : fpu avx512_bf16 fma", True),
+        ("arm", "Features : fp bf16", True),
+        ("old", "flags : avx2", False),
+    ):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(train, "CPU_FLAGS", tmp_path / name)
+        assert train.bfloat16_is_faster(train.CPU) is has
+    monkeypatch.setattr(train, "CPU_FLAGS", tmp_path / "none")
+    assert not train.bfloat16_is_faster(train.CPU)
