@@ -224,7 +224,7 @@ def test_errors_are_one_line_with_a_code(
 
 def test_an_unknown_judge_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([*options, "--systems", "original", "--judge", "siri"]) == 2
-    assert "choose pocketsphinx, faster-whisper" in capsys.readouterr().err
+    assert "choose pocketsphinx, moonshine, faster-whisper" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("entry", "extra"), [(codec_entry.evaluate, "eval"), (export_entry.export, "export")])

@@ -51,7 +51,9 @@ def test_what_is_rewarded_becomes_more_frequent(credit: str, base: Path, corpus:
         return loud_in_time(decoded, reference).mean(2)
 
     monkeypatch.setitem(REWARDS, "loud", Reward(loud, loud_in_time))
-    task = task_of(base, corpus, "reward={loud = 1.0}", "loss.mel=0.0", f'rl.credit="{credit}"', "rl.group=16")
+    task = task_of(
+        base, corpus, "reward={loud = 1.0}", "loss.mel=0.0", "loss.recognizer=0.0", f'rl.credit="{credit}"', "rl.group=16"
+    )
     optimizer = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=5e-3)
     batch, rewards = task.batch(0), []
     for step in range(30):
