@@ -133,8 +133,12 @@ class ZmqLink:
         """
         if not self._socket.poll(max(0, round(timeout_s * 1000))):
             return None
-        packet, *marks = self._socket.recv_multipart(zmq.NOBLOCK)
-        bits = marks[0] if marks and len(marks[0]) * 8 < len(packet) + 8 else b""
+        packet, bits = self._socket.recv(zmq.NOBLOCK), b""
+        if self._socket.rcvmore:
+            marks = self._socket.recv(zmq.NOBLOCK)
+            bits = marks if len(marks) * 8 < len(packet) + 8 else b""
+        while self._socket.rcvmore:  # one at a time: a stranger's thousands of parts are never copied together
+            self._socket.recv(zmq.NOBLOCK)
         return packet, [place for place in range(min(len(packet), len(bits) * 8)) if bits[place // 8] >> (7 - place % 8) & 1]
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from stream import rx
@@ -48,6 +50,25 @@ def test_marks_of_unsure_bytes_come_with_the_packet() -> None:
             modem.send_multipart(parts)
         marked = [receiver.receive_marked(20.0) for _ in range(4)]
     assert marked == [(b"abcdefghij", [0, 7, 9]), (b"abc", []), (b"abc", []), (b"abc", [])]
+
+
+def test_parts_beyond_the_marks_are_dropped_one_by_one() -> None:
+    import zmq
+
+    endpoint = free_endpoint()
+    with ZmqLink.receiver(endpoint) as receiver, zmq.Context() as context, context.socket(zmq.PUSH) as stranger:
+        stranger.linger = 0
+        stranger.connect(endpoint)
+        stranger.send_multipart([b"abc", b"\x80", *[bytes(1000)] * 5000])
+        stranger.send(b"next")
+        assert receiver._socket.poll(20_000)
+        tracemalloc.start()
+        try:
+            assert receiver.receive_marked(20.0) == (b"abc", [0])
+            assert tracemalloc.get_traced_memory()[1] < 500_000
+        finally:
+            tracemalloc.stop()
+        assert receiver.receive(20.0) == b"next"
 
 
 def test_a_receiver_binds_to_this_machine_unless_told_otherwise() -> None:
