@@ -165,7 +165,7 @@ class FileSink:
 
 
 class PipeSink:
-    """stdout: a WAV stream of unknown length, or raw samples. Flushed block by block: the reader waits for this one."""
+    """stdout: a WAV stream of unknown length, or raw samples. Flushed block by block, since a reader waits for each."""
 
     def __init__(self, raw: bool):
         """Begin the stream.

@@ -113,12 +113,10 @@ class ZmqLink:
         return len(self._waiting)
 
     def _hand_over(self) -> None:
-        try:
-            while self._waiting:
-                self._socket.send(self._waiting[0], zmq.NOBLOCK)
-                self._waiting.popleft()
-        except zmq.Again:
-            pass
+        """Give the socket what it can take. Asking it first makes it read what its peer took: `send` alone may not do so
+        within a millisecond of the last one, and the packet would wait for the next."""
+        while self._waiting and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+            self._socket.send(self._waiting.popleft(), zmq.NOBLOCK)
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next packet, or None when none came within `timeout_s`."""

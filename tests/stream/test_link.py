@@ -39,6 +39,18 @@ def test_curve_lets_nobody_in_or_listen_without_the_key(client_key: bytes | None
         assert stranger.receive(0.3) is None
 
 
+def test_packets_that_were_taken_make_room_at_once() -> None:
+    """A sender that nobody holds up keeps no packet back, however soon after the last one it sends the next."""
+    endpoint = free_endpoint()
+    with ZmqLink.receiver(endpoint) as receiver, ZmqLink.sender(endpoint) as sender:
+        sender.send(b"first")
+        assert sender.drain(20.0) == 0 and receiver.receive(20.0) == b"first"
+        for number in range(200):
+            packet = bytes([number])
+            assert sender.send(packet) == 0 and sender.queued_packets == 0
+            assert receiver.receive(20.0) == packet
+
+
 def test_marks_of_unsure_bytes_come_with_the_packet() -> None:
     import zmq
 
