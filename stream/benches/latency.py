@@ -106,7 +106,7 @@ def result(conditions: Conditions, endpoints: str, trip: Trip) -> Result:
         "packet": packet_s - FRAME_S,
         "protection": protection_s,
         "channel": trip.channel_s,
-        "jitter buffer": rx["playout_delay_s"] - protection_s,
+        "jitter buffer": rx["jitter_delay_s"],
         "encode": tx["encode_s"] / max(1, tx["encoded_frames"]),
         "decode": rx["decode_s"] / max(1, rx["frames"]),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,7 @@ class LinkRun:
         self._piped = "-" in tx  # it ends with its stdin
         self._temporary = tempfile.TemporaryDirectory()
         self._folder = Path(self._temporary.name)
+        self._seconds = self._folder / "seconds.jsonl"
         self._logs = {name: self._folder / f"{name}.log" for name in ("tx", "channel", "rx")}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         ports = [f"tcp://127.0.0.1:{port}" for port in free_ports(4 if conditions.preset else 2)]
@@ -128,7 +130,7 @@ class LinkRun:
         try:
             self._start(
                 "rx",
-                ["stream.rx", "--bind", self._receiver, f"--delay-ms={conditions.delay_ms}"],
+                ["stream.rx", "--bind", self._receiver, f"--delay-ms={conditions.delay_ms}", f"--stats-json={self._seconds}"],
             )
             self.wait_for_words("rx")
             if conditions.preset:
@@ -191,10 +193,10 @@ class LinkRun:
         """End the receiver, then the sender, so that what the sender hurries out at its end moves no clock.
 
         Returns:
-            the statistics of `tx` and `rx`.
+            the statistics of `tx` and `rx`, and among the latter `jitter_delay_s`, the median over the seconds of speech.
 
         Raises:
-            ClariError: a process failed.
+            ClariError: a process failed, or no speech was heard for a second.
         """
         self.check()
         for name in ("rx", "channel", "tx"):
@@ -203,7 +205,13 @@ class LinkRun:
         self.check()
         for tap in self.taps:
             tap.end()
-        return {name: json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("tx", "rx")}
+        stats = {name: json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("tx", "rx")}
+        seconds = map(json.loads, self._seconds.read_text(encoding="utf-8").splitlines())
+        delays_s = [second["jitter_delay_s"] for second in seconds if second["playing"]]
+        if not delays_s:
+            raise ClariError("no speech was heard for a second; try again on an idle machine")
+        stats["rx"]["jitter_delay_s"] = statistics.median(delays_s)
+        return stats
 
     def _end(self, name: str) -> None:
         process = self.running[name]
