@@ -34,7 +34,7 @@ from channel.simulator import ChannelConfig, Simulator, two_way
 from channel.trace import Trace, read_trace
 from channel.transit import Transit
 from stream.clock import Clock
-from stream.config import parse_options
+from stream.config import give_way, parse_options
 from stream.errors import FileError, UsageError, run_command
 from stream.keys import read_key
 from stream.link import LARGEST_PACKET_BYTES, PacketFile, PacketSink, ZmqLink, open_packets
@@ -51,8 +51,6 @@ REPORT_SCHEMA_VERSION = 1
 BIND = "tcp://127.0.0.1:5555"
 CONNECT = "tcp://127.0.0.1:5556"
 DRAIN_S = 1.0  # at the end, for the receiver to take what has arrived
-
-
 Lane = tuple[Simulator, Transit, PacketSink]  # one direction and where it leads
 
 
@@ -217,6 +215,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         args = parse_options(build_parser(), argv)
+        give_way(args, "source", "bind", "connect", "return_bind", "return_connect", "curve")
         if args.list_presets:
             print(preset_table())
             return 0

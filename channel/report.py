@@ -1,4 +1,4 @@
-"""The table of a campaign in Markdown, with all that is needed to make it again: `channel/RESULTS.md` is written here."""
+"""The table of a campaign in Markdown, with all that is needed to make it again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ r"""What the named links do to packets, and how fast they are simulated: `python
     python -m channel.survey hf-poor acoustic-400 --hours 1
 
 One line of Markdown per link: shares of packets dropped by the queue, lost, and damaged; wrong bits per bit that arrived;
-mean number of lost packets in a row; what arrived in bits per second; virtual time over processor time, for the link alone.
+mean number of packets in a row that did not arrive; what arrived in bits per second; virtual time over processor time, for
+the link alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stream.link import LARGEST_PACKET_BYTES
 from stream.options import command_parser, number
 
 NAME = "channel.survey"
-HEADER = "| preset | dropped % | lost % | lost in a row | damaged % | wrong bits | arrives bps | times real time |"
+HEADER = "| preset | dropped % | lost % | missing in a row | damaged % | wrong bits | arrives bps | times real time |"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from codec.summary import compare, summarize, write_comparisons, write_rows
 from codec.trials import Noises, Trial, make_trials, select_utterances
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
-from stream.options import command_parser, number
+from stream.options import command_parser, number, whole
 
 DESCRIPTION = """Compare codecs on held-out speakers: tables on stdout.
 
@@ -43,23 +43,14 @@ examples:
   clari-eval --manifest speech.tsv --model base --model runs/mine --noise noise/ --snr-db 10"""
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number from `least` on."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
-        return int(text)
-
-    return parse
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-eval", DESCRIPTION)
     parser.add_argument("--manifest", type=Path, required=True, help="tab separated list of recordings")
     parser.add_argument("--corpus", default="", metavar="SUBSTRING", help="only corpora whose name contains this")
-    parser.add_argument("--utterances", type=_whole(1), metavar="N", help="how many, spread over speakers; all if not given")
-    parser.add_argument("--seed", type=_whole(0), default=1, help="of the selection, the noise and the intervals")
+    parser.add_argument(
+        "--utterances", type=whole(1, 1_000_000), metavar="N", help="how many, spread over speakers; all if not given"
+    )
+    parser.add_argument("--seed", type=whole(0, 2**32), default=1, help="of the selection, the noise and the intervals")
     names = ", ".join(SYSTEM_NAMES)
     parser.add_argument(
         "--systems",
@@ -82,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
     parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
     parser.add_argument("--judge", default="pocketsphinx", help="or moonshine, faster-whisper, faster-whisper:MODEL")
-    parser.add_argument("--workers", type=_whole(1), default=2, help="processes that measure and recognise")
+    parser.add_argument("--workers", type=whole(1, 4096), default=2, help="processes that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write tables, picture and utterances here")
     parser.add_argument("--save-audio", action="store_true", help="also write the decoded speech below --out")

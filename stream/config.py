@@ -85,11 +85,22 @@ def parse_options(
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
     args = parser.parse_args([*sources[1][2], *sources[0][2], *words])
+    args.given = frozenset(given)
     if args.verbose:
         for where, names, _ in sources:
             if names:
                 print(f"{parser.prog}: from {where}: {', '.join(sorted(names))}", file=sys.stderr)
     return args
+
+
+def give_way(args: argparse.Namespace, chosen: str, *settings: str) -> None:
+    """Forget settings that stand in a file or the environment where `chosen`, of the command line, has no use for them.
+
+    All are names as in `args`. What the command line itself says stays, and is refused where it does not fit.
+    """
+    for name in settings if chosen in args.given else ():
+        if name not in args.given:
+            setattr(args, name, None)
 
 
 def _name(action: argparse.Action) -> str:

@@ -105,7 +105,7 @@ class EpochFile:
         try:
             fcntl.flock(self._key, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.newest = int(self._path.read_text(encoding="ascii"))
-            if self.newest < 0:
+            if not 0 <= self.newest < EPOCH_COUNT // 2:  # nobody gets that far
                 raise ValueError
         except BlockingIOError:
             raise FileError(f"another sender uses the key {key_path}; give every sender a key of its own ({MADE})") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import sys
+import time
 from collections import deque
 from io import BufferedReader
 from pathlib import Path
@@ -106,7 +107,8 @@ class ZmqLink:
 
     def drain(self, timeout_s: float) -> int:
         """Wait until the socket took every queued packet; returns how many it did not take in time."""
-        while self._waiting and self._socket.poll(max(0, round(timeout_s * 1000)), zmq.POLLOUT):
+        deadline_s = time.monotonic() + timeout_s
+        while self._waiting and self._socket.poll(max(0, round((deadline_s - time.monotonic()) * 1000)), zmq.POLLOUT):
             self._hand_over()
         if not self._waiting:
             self._socket.linger = round(timeout_s * 1000)  # what the socket took may still be on its way
@@ -115,7 +117,7 @@ class ZmqLink:
     def _hand_over(self) -> None:
         """Give the socket what it can take. Asking it first makes it read what its peer took: `send` alone may not do so
         within a millisecond of the last one, and the packet would wait for the next."""
-        while self._waiting and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT:
+        while self._waiting and self._socket.poll(0, zmq.POLLOUT):
             self._socket.send(self._waiting.popleft(), zmq.NOBLOCK)
 
     def receive(self, timeout_s: float) -> bytes | None:

@@ -30,14 +30,13 @@ class Microphone:
         """Open it; see `Device` for the arguments. Raises DeviceError."""
         self._ring = Ring(RING_SAMPLES)
         self._device = Device("input", device, latency_ms / 1000, self._callback, OVERRUN_CURE, notify, open_hz)
-        self.name = self._device.name
 
     def _callback(self, samples: Pcm, frames: int) -> None:
         self._ring.write(samples)
 
     @property
     def overruns(self) -> int:
-        """Blocks that the device dropped, and samples that found no room in the ring."""
+        """Times that samples were lost: blocks that the device dropped, and blocks that found no room in the ring."""
         return self._device.xruns + self._ring.refused
 
     @property

@@ -43,6 +43,17 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
 SPEED = number(0.01, 1000.0)  # of clocks
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from stream.audio import FileSink, NullSink, PipeSink
-from stream.frame import Pcm
+from stream.clock import Clock
+from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.pace import Card, Paced
 from stream.receiver import PcmSink
 from stream.speaker import UNDERRUN_CURE, Speaker
@@ -31,6 +32,19 @@ class Tap:
         self._sink.write(pcm)
         for hear in self._ears:
             hear(pcm)
+
+
+class OnTime:
+    """A sink that takes a block when the one before has been heard: for speech that comes faster than it is spoken."""
+
+    def __init__(self, sink: PcmSink, clock: Clock):
+        self._sink, self._clock = sink, clock
+        self._due_s = clock.now_s()
+
+    def write(self, pcm: Pcm) -> None:
+        self._clock.sleep_until(self._due_s)
+        self._due_s = max(self._due_s, self._clock.now_s()) + len(pcm) / SAMPLE_RATE_HZ
+        self._sink.write(pcm)
 
 
 def open_output(args: argparse.Namespace, notify: Callable[[str], None]) -> ClosableSink:

@@ -82,8 +82,16 @@ class Playback:
         self._base_s = self._now_s - voice.sequence * self._profile.packet_s
 
 
-def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, profile: Profile | None) -> None:
+def play_packets(
+    receiver: Receiver,
+    read: Callable[[], bytes],
+    sink: PcmSink,
+    profile: Profile | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
     """Play a stream of packets as fast as `read` gives it; `read` returns some bytes, none at the end.
+
+    Once `stopped`, no further packet is taken; what has arrived is played.
 
     Raises:
         LinkError: no packet is valid, so that there is nothing to hear.
@@ -94,16 +102,20 @@ def play_packets(receiver: Receiver, read: Callable[[], bytes], sink: PcmSink, p
         profile = detect_profile(head, receiver.framing, seen)
         seen = len(head) - len(more)
     if profile is None:
+        if stopped():
+            return
         raise LinkError(NO_PACKETS)
     playback = Playback(receiver, sink, profile)
     size = receiver.framing.packet_bytes(profile)
     for packet in whole_packets(head, read, size):
+        if stopped():
+            break
         if len(packet) < size:
             receiver.stats.rejected_packets += 1  # truncated at the end
         else:
             playback.packet(packet)
     playback.finish()
-    if receiver.stats.first_frame < 0 and not receiver.stats.control_packets:
+    if receiver.stats.first_frame < 0 and not receiver.stats.control_packets and not stopped():
         raise LinkError(NO_PACKETS)
 
 

@@ -44,7 +44,7 @@ def row(profile: Profile, protection: Protection, tag_bytes: int) -> Row:
         str(protection),
         f"tag of {tag_bytes}" if tag_bytes else "CRC",
         packet_bytes(profile, protection, check_bytes),
-        round(on_air_bps(profile, protection, check_bytes), 1),
+        on_air_bps(profile, protection, check_bytes),
         profile.packet_s,
         round(protection.delay_s(profile.packet_s), 3),
         protection.survives(),
@@ -88,7 +88,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
         least = min(rows, key=lambda each: each.on_air_bps)
         raise UsageError(
             f"nothing fits into {args.link_bps:g} bit/s: the least is {least.profile}, protection {least.protection}, with "
-            f"{least.on_air_bps:g}; choose another profile or less protection, or a faster link"
+            f"{least.on_air_bps:.1f}; choose another profile or less protection, or a faster link"
         )
     return fitting
 

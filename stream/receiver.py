@@ -210,11 +210,11 @@ def receive(
     active_s: float | None = None
 
     def take(packet: tuple[bytes, list[int]] | None, now_s: float) -> None:
-        for _ in range(LARGEST_BACKLOG):
-            if packet is None:
-                return
+        taken = 0
+        while packet is not None:
             receiver.arrive(now_s, *packet)
-            packet = link.receive_marked(0)
+            taken += 1
+            packet = link.receive_marked(0) if taken < LARGEST_BACKLOG else None
 
     while not stopped():
         wait_s = POLL_S

@@ -18,7 +18,7 @@ class Ring:
         self._samples = np.zeros(capacity, np.float32)
         self._written = self._read = 0
         self._skip_to = 0  # the writer's wish; the reader fulfils it with its next read
-        self.refused = 0  # samples that did not fit
+        self.refused = 0  # writes of which not all samples fitted
 
     @property
     def level(self) -> int:
@@ -34,7 +34,7 @@ class Ring:
         self._samples[start : start + first] = samples[:first]
         self._samples[: fits - first] = samples[first:fits]
         self._written += fits
-        self.refused += len(samples) - fits
+        self.refused += fits < len(samples)
 
     def read_into(self, out: Pcm) -> int:
         """Fill `out` [N] from its beginning; returns how many samples there were. The rest of `out` is left as it is."""

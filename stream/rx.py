@@ -10,7 +10,7 @@ from collections.abc import Callable
 from stream.audio import check_output
 from stream.audio_options import add_device
 from stream.clock import Clock
-from stream.config import parse_options
+from stream.config import give_way, parse_options
 from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
@@ -30,7 +30,7 @@ from stream.options import (
     protection_of,
     write_json,
 )
-from stream.output import Tap, open_output, paced, trouble
+from stream.output import OnTime, Tap, open_output, paced, trouble
 from stream.packet import Framing
 from stream.playback import play_packets
 from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
@@ -110,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         args = parse_options(build_parser(), argv)
+        give_way(args, "input", "web", "curve")
         if args.list_devices:
             from stream.devices import list_devices
 
@@ -138,13 +139,11 @@ def play_tone(args: argparse.Namespace) -> int:
     """Play the test tone and end."""
     if args.out:
         check_output(args.out, args.force)
-    sink, stop, clock = open_output(args, notifier(args)), Stop(), Clock()
-    due_s = clock.now_s()
+    sink, stop = open_output(args, notifier(args)), Stop()
+    out = OnTime(sink, Clock())
     try:
         for pcm in tone(args.tone, TONE_S, stop):
-            sink.write(pcm)
-            due_s += len(pcm) / SAMPLE_RATE_HZ
-            clock.sleep_until(due_s)
+            out.write(pcm)
     finally:
         sink.close()
     return 130 if stop.requested else 0
@@ -187,7 +186,7 @@ def listen(args: argparse.Namespace) -> int:
     recording = Recording(args.record, "heard", show) if args.record else None
     monitor = open_monitor(args)
     sink = open_output(args, notify)
-    receiver.keep_pauses = not args.speaker
+    receiver.keep_pauses = not (args.speaker and link)
     if link and not args.quiet:
         open_to = (
             ", open to anybody who reaches it: add --curve or --key-file"
@@ -200,7 +199,8 @@ def listen(args: argparse.Namespace) -> int:
     meter = LevelMeter()
     view = ReceiverView(receiver, meter, decoder.meta.name, decoder.meta.shift_samples / SAMPLE_RATE_HZ, sink)
     faces: list[Face] = [*open_faces(args, live=bool(link)), *([monitor] if monitor else [])]
-    ear = Tap(paced(sink), [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
+    out = paced(sink) if link or not args.speaker else OnTime(paced(sink), Clock())
+    ear = Tap(out, [*([recording.write] if recording else []), meter.add, *([monitor.hear] if monitor else [])])
     with contextlib.ExitStack() as stack:  # each of them is closed, also where another one fails
         for each in (link, trace, recording, sink):
             if each:
@@ -219,7 +219,7 @@ def listen(args: argparse.Namespace) -> int:
                 return stop.next(lambda: file.read1(READ_BYTES), b"")
 
             with Reporter(view.look, faces):
-                play_packets(receiver, read, ear, profile)
+                play_packets(receiver, read, ear, profile, stop)
     stats = receiver.stats
     news: dict[str, object] = {"station": receiver.mailbox.station, "texts": receiver.mailbox.texts}
     troubles = sink.trouble if isinstance(sink, Speaker) else {}
@@ -236,7 +236,7 @@ def listen(args: argparse.Namespace) -> int:
             f"delay {1000 * stats.playout_delay_s:.0f} ms, decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )
-    return 0
+    return 130 if args.input and stop.requested else 0
 
 
 if __name__ == "__main__":

@@ -140,6 +140,8 @@ class Sender:
         if not active and not self._speaking:
             self.stats.silent_packets += 1
             self._encoder.leave_out()
+            # Numbers come again: codes that nothing repeated now would be repeated as news then.
+            self._sent.pop((self._sequence - protection.repeat) % protection.sequence_count, None)
             self._advance(sent=False)
             return self._next_control(idle=True)
         if protection.block and not self._speaking:  # a talk spurt begins with a block

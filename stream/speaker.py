@@ -37,7 +37,6 @@ class Speaker:
         self.dropped_blocks = 0
         self._ring = Ring(1 << 18)
         self._device = Device("output", device, latency_ms / 1000, self._callback, UNDERRUN_CURE, notify, open_hz)
-        self.name = self._device.name
         self._latency_s = latency_ms / 1000
         self._opened = 0
         self._expected_s = 0.0  # when the next block of the talk spurt has to be written

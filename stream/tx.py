@@ -11,7 +11,7 @@ from itertools import chain
 from stream.audio import read_file, read_pipe
 from stream.audio_options import add_device, add_voice, conditioning_of, keying_of
 from stream.clock import Clock
-from stream.config import parse_options
+from stream.config import give_way, parse_options
 from stream.control import check_station
 from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
@@ -101,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         args = parse_options(build_parser(), argv)
+        give_way(args, "out", "curve")
         if args.list_devices:
             from stream.devices import list_devices
 
@@ -123,8 +124,9 @@ def main(argv: list[str] | None = None) -> int:
 def transmit(args: argparse.Namespace) -> int:
     """Build the pieces, run the loop, report."""
     profile, protection = find_profile(args.profile), protection_of(args)
-    epochs = EpochFile(args.key_file) if args.key_file else None
-    sealer = Sealer(read_key(args.key_file), args.tag_bytes or TAG_BYTES[0], epochs.next) if epochs else None
+    key = read_key(args.key_file) if args.key_file else None
+    epochs = EpochFile(args.key_file) if key else None
+    sealer = Sealer(key, args.tag_bytes or TAG_BYTES[0], epochs.next) if key and epochs else None
     curve_key = read_key(args.curve) if args.curve else None
     stop = Stop()
 

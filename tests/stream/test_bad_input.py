@@ -6,10 +6,15 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 
+from stream.clock import Clock
+from stream.output import OnTime
 from tests.conftest import speech_like
 
 ROOT = Path(__file__).parents[2]
@@ -131,3 +136,46 @@ def test_a_signal_ends_a_sender_that_waits_for_stdin(tmp_path: Path, number: int
     assert sender.wait(timeout=30) == 130
     assert b"packets" in summary and b"Traceback" not in summary
     assert air.stat().st_size % 16 == 0 and air.stat().st_size > 0
+
+
+@pytest.mark.parametrize("packets", [0, 3])
+def test_a_signal_ends_a_receiver_that_waits_for_stdin(tmp_path: Path, packets: int) -> None:
+    """Also before the first packet: who interrupts it has not sent it a wrong file."""
+    air = run(["stream.tx", "--in", "-", "--raw", "--out", "-", "-q"], 3 * SAMPLES).stdout[: 26 * packets]
+    heard = tmp_path / "heard.wav"
+    command = [sys.executable, "-m", "stream.rx", "--in", "-", "--out", str(heard)]
+    receiver = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert receiver.stdin and receiver.stderr
+    receiver.stdin.write(air)
+    receiver.stdin.flush()
+    deadline_s = time.monotonic() + 30.0
+    while not heard.exists() and time.monotonic() < deadline_s:  # it is written from the moment on in which signals are caught
+        time.sleep(0.01)
+    receiver.send_signal(signal.SIGINT)
+    said = receiver.stderr.read()
+    assert receiver.wait(timeout=30) == 130
+    assert b"packets, 0 repaired" in said and b"Traceback" not in said and b"no valid packet" not in said
+
+
+def test_packets_of_a_file_go_to_a_speaker_at_the_pace_of_speech() -> None:
+    class Fake:
+        speed, now, heard = 1.0, 100.0, 0
+
+        def now_s(self) -> float:
+            return self.now
+
+        def sleep_until(self, when_s: float) -> None:
+            self.now = max(self.now, when_s)
+
+        def write(self, pcm: np.ndarray) -> None:
+            assert self.heard <= (self.now - 100.0) * 16_000 + 1  # never before what was written is heard
+            self.heard += len(pcm)
+
+    fake = Fake()
+    sink = OnTime(fake, cast(Clock, fake))
+    for _ in range(10):
+        sink.write(np.zeros(1280, np.float32))
+    assert fake.now == pytest.approx(100.0 + 9 * 0.08)
+    fake.now += 5.0  # nothing came for a while: what comes now is heard at once, and the pace is as before
+    sink.write(np.zeros(1280, np.float32))
+    assert fake.now == pytest.approx(105.72)

@@ -55,6 +55,20 @@ def test_what_cannot_stand_beside_a_flag_gives_way(tmp_path: Path) -> None:
     assert args.out == "heard.wav" and not args.speaker
 
 
+def test_settings_of_a_live_link_give_way_to_a_file_on_the_command_line(
+    tmp_path: Path, wav: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = '[tx]\ncurve = "c.key"\n[rx]\nbind = true\nweb = 8080\ncurve = "c.key"\n[channel]\nbind = "ipc://a"\ncurve = "c.key"\n'
+    (tmp_path / "live.toml").write_text(file, encoding="utf-8")
+    monkeypatch.setenv("CLARI_CONFIG", str(tmp_path / "live.toml"))
+    air, through, heard = (str(tmp_path / name) for name in ("air.bin", "through.bin", "heard.wav"))
+    assert tx.main(["--in", str(wav), "--out", air]) == 0
+    assert relay.main(["--in", air, "--out", through, "--packet-bytes", "26", "--packet-s", "0.64"]) == 0
+    assert rx.main(["--in", through, "--out", heard]) == 0
+    assert rx.main(["--in", through, "--out", heard, "--force", "--web", "8080"]) == 2  # said on the command line itself
+    assert "add --bind ENDPOINT" in capsys.readouterr().err
+
+
 def test_other_tables_are_for_other_commands(tmp_path: Path) -> None:
     file = '[tx]\nstation = "BASE"\n[channel]\nloss = 0.5\n[rate]\nprofile = "fast"\n'
     assert options([], file, tmp_path).delay_ms == 100

@@ -90,8 +90,7 @@ def test_bad_keys_are_refused_with_a_reason(
         path.chmod(mode)
         (tmp_path / "key.epoch").write_text("0\n")
     fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--key-file", str(path)], 6, says)
-    if content is not None:
-        fails(capsys, tx, ["--in", str(wav), "--out", str(tmp_path / "air"), "--key-file", str(path)], 6, says)
+    fails(capsys, tx, ["--in", str(wav), "--out", str(tmp_path / "air"), "--key-file", str(path)], 6, says)
     fails(capsys, rx, ["--bind", free_endpoint(), "--null", "--curve", str(path)], 6, says)
 
 

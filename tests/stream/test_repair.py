@@ -238,5 +238,6 @@ def test_clari_rate_says_what_fits_into_a_link(capsys: pytest.CaptureFixture[str
     assert rate.main(["--link-bps", "330"]) == 0
     printed = capsys.readouterr().out
     assert "standard | none" in printed and "narrow | repair 8+2" not in printed and "fast" not in printed
-    assert rate.main(["--profile", "standard", "--repair", "8+2", "--link-bps", "400"]) == 2
+    assert rate.main(["--profile", "narrow", "--link-bps", "266.67"]) == 0  # a little more than 800/3, the rate itself
+    assert rate.main(["--profile", "standard", "--repair", "8+2", "--link-bps", "406.2"]) == 2  # less than 406.25
     assert "406.2; choose another profile or less protection, or a faster link" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from stream.playback import play_packets
 from stream.profile import PROFILES
 from stream.protection import Protection
 from stream.receiver import Receiver
+from stream.ruler import DECODER_ID, RulerEncoder
 from stream.seal import Opener, Sealer
 from stream.sender import Sender, send
 from stream.vad import VoiceActivity
@@ -48,6 +49,27 @@ def test_speech_is_active_at_any_level_and_silence_is_not() -> None:
     for level in (0.02, 0.1, 0.5):
         assert active_share(speech_like(10.0, level=level)) > 0.5  # of 80 ms each; syllables, and gaps between them
     assert active_share(np.full(160_000, np.nan, np.float32)) == 0
+
+
+def test_codes_of_a_talk_spurt_are_not_repeated_when_its_numbers_come_again() -> None:
+    framing = Framing(DECODER_ID, Protection(repeat=1))
+    sender = Sender(RulerEncoder(), FAST, 0, framing, front=Front(keying=Keying(Mode.VOX)))
+    loud = np.tile(np.repeat(np.array([0.1, 0.001], np.float32), 1280), FAST.frames)
+    silent_packet = np.zeros(FAST.frames * 1280, np.float32)
+
+    def voices(packets: list[bytes]) -> list[Voice]:
+        return [content for packet in packets if isinstance(content := framing.parse(packet).content, Voice)]
+
+    sent, numbers = 0, []
+    for pcm in (loud, *[silent_packet] * 9):
+        numbers += [voice.sequence for voice in voices(sender.push(pcm))]
+        sent += len(pcm) // len(silent_packet)
+    while sent % framing.sequence_count != numbers[-1] + 1:
+        assert not voices(sender.push(silent_packet))
+        sent += 1
+    later = voices(sender.push(loud))
+    assert later[0].sequence == numbers[-1] + 1 and later[0].repeated is None
+    assert later[1].repeated is not None and np.array_equal(later[1].repeated, later[0].codes)
 
 
 @pytest.mark.parametrize("noise", [0.0005, 0.003, 0.02])
