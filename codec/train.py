@@ -129,7 +129,8 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
         loss.backward()
         # Vocoder and discriminators pull against each other: neither's gradient may shorten the other's step.
         parts = model.values() if isinstance(model, nn.ModuleDict) else [model]
-        norm = max(nn.utils.clip_grad_norm_(part.parameters(), settings.gradient_clip) for part in parts)
+        norms = [nn.utils.clip_grad_norm_(part.parameters(), settings.gradient_clip) for part in parts]
+        norm = torch.stack(norms).max()  # unlike Python's max this keeps a NaN of any part
         if torch.isfinite(norm):  # a step that overflowed is left out rather than poisoning the weights
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
