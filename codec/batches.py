@@ -23,6 +23,7 @@ from codec.team import ALONE, Team
 from codec.text import text_to_letters
 
 PEAK = 0.99
+SHORTEST_S = 1.2  # whole utterances that are shorter are left out
 RECOGNIZER_FRAME_SAMPLES = SAMPLE_RATE_HZ // 25
 UNKNOWN_PHONE = -100  # torch's cross entropy ignores it
 Item = TypeVar("Item")
@@ -91,10 +92,24 @@ class Batches:
             self.weights.append(np.cumsum(lengths) / lengths.sum() if entries else lengths)
         self.labelled = [
             sorted(
-                (e for e in entries if e.phones and 1.2 <= e.samples / SAMPLE_RATE_HZ <= config.longest_s), key=lambda e: e.samples
+                (e for e in entries if e.phones and SHORTEST_S <= e.samples / SAMPLE_RATE_HZ <= config.longest_s),
+                key=lambda e: e.samples,
             )
             for entries in self.entries
         ]
+
+    @property
+    def transcribed(self) -> bool:
+        """Whether there are whole transcribed utterances to draw."""
+        return any(share and entries for share, entries in zip(self.shares, self.labelled, strict=True))
+
+    def require_transcripts(self) -> None:
+        """Raise CorpusError where there is no whole transcribed utterance to draw."""
+        if not self.transcribed:
+            raise CorpusError(
+                f"no transcribed speech of {SHORTEST_S:g} to {self.config.longest_s:g} s in {', '.join(self.config.corpora)}; "
+                "pack transcripts or raise data.longest_s"
+            )
 
     def _levelled(
         self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, start: int, samples: int | None
@@ -147,7 +162,12 @@ class Batches:
         return Crops(np.stack(heard), np.stack(clean), np.stack(phones))
 
     def utterances(self, step: int) -> Labelled:
-        """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes."""
+        """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes.
+
+        Raises:
+            CorpusError: there are none.
+        """
+        self.require_transcripts()
         rng = np.random.default_rng([self.seed, step])
         place = rng.random()
         chosen: list[tuple[PackedCorpus, Entry, float]] = []
@@ -200,11 +220,12 @@ def phones_at(entry: Entry, times_s: np.ndarray) -> np.ndarray:
     return np.asarray(classes[places])
 
 
-def validation_batches(config: DataConfig, seed: int) -> Batches | None:
-    """Batches of the speakers set aside, or None where the corpora hold none."""
+def validation_batches(config: DataConfig, seed: int, transcribed: bool = False) -> Batches | None:
+    """Batches of the speakers set aside, or None where the corpora hold none, or none that is `transcribed`."""
     corpora = [PackedCorpus(Path(folder)) for folder in config.corpora]
     aside = any(set_aside(entry.speaker) and not entry.synthetic for corpus in corpora for entry in corpus.entries)
-    return Batches(config, seed, validation=True) if aside else None
+    batches = Batches(config, seed, validation=True) if aside else None
+    return batches if batches and (batches.transcribed or not transcribed) else None
 
 
 def prefetch(make: Callable[[int], Item], first: int, last: int, depth: int = 3) -> Iterator[tuple[int, Item]]:

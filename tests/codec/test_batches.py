@@ -34,6 +34,17 @@ def test_a_batch_is_the_same_whoever_draws_it(corpus: Path) -> None:
         Batches(data, 3, team=Team(0, 3)).crops(0)
 
 
+def test_no_transcripts_to_draw_are_one_line(corpus: Path, tones: Path) -> None:
+    untold = DataConfig(corpora=(str(tones),), shares=(1.0,), noise_share=0.0)
+    unheard = DataConfig(corpora=(str(tones), str(corpus)), shares=(1.0, 0.0), noise_share=0.0)  # told, but no share of it
+    brief = DataConfig(corpora=(str(corpus),), shares=(1.0,), noise_share=0.0, longest_s=1.0)
+    for data in (untold, unheard, brief):
+        batches = Batches(data, 1)
+        assert len(batches.crops(0).heard) and not batches.transcribed
+        with pytest.raises(CorpusError, match=r"no transcribed speech of 1\.2 to \d s in .*; pack transcripts"):
+            batches.utterances(0)
+
+
 TONES_HZ = {"pau": 0, "aa": 250, "iy": 500, "s": 1000, "uw": 2000}  # an octave apart: no change of speed confuses them
 SAID = [("pau", 0.3), ("aa", 0.8), ("iy", 1.1), ("pau", 1.25), ("s", 1.5), ("uw", 1.9), ("pau", 2.0)]
 
