@@ -15,12 +15,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from codec.config import SAMPLE_RATE_HZ, DataConfig
+from codec.config import DataConfig
 from codec.corpus import CorpusError, Entry, PackedCorpus
 from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.team import ALONE, Team
 from codec.text import text_to_letters
+from stream.frame import SAMPLE_RATE_HZ
 
 PEAK = 0.99
 SHORTEST_S = 1.2  # whole utterances that are shorter are left out

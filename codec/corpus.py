@@ -27,8 +27,8 @@ from codec.manifest import Utterance, read_manifest, training_utterances
 from codec.phones import text_to_phones
 from codec.synthesis import synthesize
 from stream.errors import ClariError, run_command
+from stream.frame import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 SAMPLES_FILE, INDEX_FILE = "samples.i16", "index.tsv"
 INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcript", "phones", "alignment")
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}

@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 from numpy.fft import irfft, rfft
 
-from codec.config import SAMPLE_RATE_HZ
+from stream.frame import SAMPLE_RATE_HZ
 
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.batches import RECOGNIZER_FRAME_SAMPLES, Batches, validation_batches
-from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Config, RLConfig
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, Config, RLConfig
 from codec.heard import Decoded, Reference
 from codec.link import Received, frames_per_packet, received, untouched
 from codec.recognizer import REDUCTION
 from codec.rewards import timed_total, total
 from codec.team import ALONE, Team
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 EQUAL = 1e-6  # rewards that differ by less are the same
 
