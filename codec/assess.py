@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from codec.judge import CachedJudge, default_cache, open_judge, to_int16
-from codec.manifest import ManifestError, read_manifest
+from codec.manifest import read_manifest
 from codec.metrics import intelligibility, text_errors
 from codec.text import normalize
 from codec.trials import load_utterance, select_utterances
-from stream.errors import FileError
 
 STOI_DIGITS = 9  # what is beyond depends on the order in which a machine adds
 
@@ -26,11 +25,7 @@ def utterances(manifest: Path, corpus: str, count: int, seed: int, longest_s: fl
         FileError: the manifest or a recording cannot be used.
         UsageError: no utterance is left.
     """
-    try:
-        items = [item for item in read_manifest(manifest) if item.seconds <= longest_s]
-    except (ManifestError, UnicodeDecodeError) as error:
-        text = str(error) if isinstance(error, ManifestError) else f"{manifest}: not a text file; give a tab separated manifest"
-        raise FileError(text) from None
+    items = [item for item in read_manifest(manifest) if item.seconds <= longest_s]
     return [
         (item.path.name.removesuffix(item.path.suffix), item.speaker, normalize(item.transcript), load_utterance(item))
         for item in select_utterances(items, corpus, count, seed)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from codec.config import SAMPLE_RATE_HZ
 from codec.systems import Decoded, UnavailableError, padded, realigned
 from stream.benches.others import OPUS, OPUS_PACKET_MS, WAVE
 from stream.errors import ClariError
+from stream.frame import SAMPLE_RATE_HZ
 from stream.wav_stream import to_int16
 
 

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soxr
-from numpy.fft import irfft, rfft
 
-from codec.config import SAMPLE_RATE_HZ, DataConfig
+from codec.config import DataConfig
 from codec.corpus import CorpusError, Entry, PackedCorpus
+from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.team import ALONE, Team
 from codec.text import text_to_letters
+from stream.frame import SAMPLE_RATE_HZ
 
 PEAK = 0.99
+SHORTEST_S = 1.2  # whole utterances that are shorter are left out
 RECOGNIZER_FRAME_SAMPLES = SAMPLE_RATE_HZ // 25
 UNKNOWN_PHONE = -100  # torch's cross entropy ignores it
 Item = TypeVar("Item")
@@ -55,43 +56,6 @@ class Labelled:
     letters: list[list[int]]
     frames: np.ndarray
     total: int
-
-
-def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
-    """Resample [N] so that it plays `speed` times faster, pitch and formants with it."""
-    return soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, quality="LQ")
-
-
-def with_noise(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Add `noise` [N] to `clean` [N] at the given ratio of mean powers."""
-    ratio = np.mean(clean**2) / (np.mean(noise**2) + 1e-12) * 10 ** (-snr_db / 10)
-    return clean + noise * np.sqrt(ratio).astype(np.float32)
-
-
-def noise_stretch(recording: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """`samples` samples of a recording [N] from a random place; a short recording repeats."""
-    return np.resize(np.roll(recording, int(rng.integers(len(recording)))), samples)
-
-
-def room_response(rng: np.random.Generator, decay_s: float, direct_db: float) -> np.ndarray:
-    """Impulse response [N] of a room: the direct sound, then noise that decays by 60 dB in `decay_s`.
-
-    The statistical model of late reverberation of Polack (1988), begun 2 ms after the direct sound. `direct_db` is the
-    energy of the direct sound relative to the rest.
-    """
-    samples = int(decay_s * SAMPLE_RATE_HZ)
-    tail = rng.standard_normal(samples) * 10 ** (-3 * np.arange(samples) / samples)
-    tail[: SAMPLE_RATE_HZ // 500] = 0
-    tail *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(tail**2))
-    tail[0] = 1
-    return tail.astype(np.float32)
-
-
-def in_room(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """`dry` [N] as heard through `response`, at the same mean power."""
-    size = 1 << (len(dry) + len(response)).bit_length()
-    wet = irfft(rfft(dry, size) * rfft(response, size), size)[: len(dry)].astype(np.float32)
-    return wet * np.sqrt(np.sum(dry**2) / (np.sum(wet**2) + 1e-12))
 
 
 def set_aside(speaker: str) -> bool:
@@ -129,10 +93,24 @@ class Batches:
             self.weights.append(np.cumsum(lengths) / lengths.sum() if entries else lengths)
         self.labelled = [
             sorted(
-                (e for e in entries if e.phones and 1.2 <= e.samples / SAMPLE_RATE_HZ <= config.longest_s), key=lambda e: e.samples
+                (e for e in entries if e.phones and SHORTEST_S <= e.samples / SAMPLE_RATE_HZ <= config.longest_s),
+                key=lambda e: e.samples,
             )
             for entries in self.entries
         ]
+
+    @property
+    def transcribed(self) -> bool:
+        """Whether there are whole transcribed utterances to draw."""
+        return any(share and entries for share, entries in zip(self.shares, self.labelled, strict=True))
+
+    def require_transcripts(self) -> None:
+        """Raise CorpusError where there is no whole transcribed utterance to draw."""
+        if not self.transcribed:
+            raise CorpusError(
+                f"no transcribed speech of {SHORTEST_S:g} to {self.config.longest_s:g} s in {', '.join(self.config.corpora)}; "
+                "pack transcripts or raise data.longest_s"
+            )
 
     def _levelled(
         self, rng: np.random.Generator, corpus: PackedCorpus, entry: Entry, start: int, samples: int | None
@@ -185,7 +163,12 @@ class Batches:
         return Crops(np.stack(heard), np.stack(clean), np.stack(phones))
 
     def utterances(self, step: int) -> Labelled:
-        """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes."""
+        """This process's whole transcribed utterances of one step: of similar length, `batch_s` seconds over all processes.
+
+        Raises:
+            CorpusError: there are none.
+        """
+        self.require_transcripts()
         rng = np.random.default_rng([self.seed, step])
         place = rng.random()
         chosen: list[tuple[PackedCorpus, Entry, float]] = []
@@ -238,11 +221,12 @@ def phones_at(entry: Entry, times_s: np.ndarray) -> np.ndarray:
     return np.asarray(classes[places])
 
 
-def validation_batches(config: DataConfig, seed: int) -> Batches | None:
-    """Batches of the speakers set aside, or None where the corpora hold none."""
+def validation_batches(config: DataConfig, seed: int, transcribed: bool = False) -> Batches | None:
+    """Batches of the speakers set aside, or None where the corpora hold none, or none that is `transcribed`."""
     corpora = [PackedCorpus(Path(folder)) for folder in config.corpora]
     aside = any(set_aside(entry.speaker) and not entry.synthetic for corpus in corpora for entry in corpus.entries)
-    return Batches(config, seed, validation=True) if aside else None
+    batches = Batches(config, seed, validation=True) if aside else None
+    return batches if batches and (batches.transcribed or not transcribed) else None
 
 
 def prefetch(make: Callable[[int], Item], first: int, last: int, depth: int = 3) -> Iterator[tuple[int, Item]]:

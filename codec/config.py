@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stream.errors import ClariError
+from stream.frame import SAMPLES_PER_FRAME
 
-SAMPLE_RATE_HZ = 16_000
 HOP_SAMPLES = 160  # one mel frame: 100 Hz
-MEL_FRAMES_PER_CODE = 8  # one code frame: 12.5 Hz
-SAMPLES_PER_FRAME = HOP_SAMPLES * MEL_FRAMES_PER_CODE
-CODE_DIMENSIONS = 8
-CODE_LEVELS = 4
+MEL_FRAMES_PER_CODE = SAMPLES_PER_FRAME // HOP_SAMPLES  # 8; one code frame: 12.5 Hz
 BITS_PER_FRAME = 16
 
 

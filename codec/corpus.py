@@ -17,7 +17,6 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,8 @@ from codec.manifest import Utterance, read_manifest, training_utterances
 from codec.phones import text_to_phones
 from codec.synthesis import synthesize
 from stream.errors import ClariError, run_command
+from stream.frame import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 SAMPLES_FILE, INDEX_FILE = "samples.i16", "index.tsv"
 INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcript", "phones", "alignment")
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
@@ -101,13 +100,11 @@ class PackedCorpus:
                 Entry(int(row["start"]), int(row["samples"]), float(row["level_db"]), *(row[c] for c in INDEX_COLUMNS[3:]))
                 for row in rows
             ]
+        samples = self.entries[-1].start + self.entries[-1].samples if self.entries else 0
+        # An empty file cannot be mapped.
+        if not 0 < samples <= (folder / SAMPLES_FILE).stat().st_size // np.dtype(np.int16).itemsize:
+            raise CorpusError(f"{folder}: empty or truncated corpus; delete the folder and pack again")
         self.data = np.memmap(folder / SAMPLES_FILE, dtype=np.int16, mode="r")
-        if not self.entries or self.entries[-1].start + self.entries[-1].samples > len(self.data):
-            raise CorpusError(f"{folder}: truncated corpus; delete the folder and pack again")
-
-    @cached_property
-    def seconds(self) -> float:
-        return sum(entry.samples for entry in self.entries) / SAMPLE_RATE_HZ
 
     def audio(self, entry: Entry, start: int = 0, samples: int | None = None) -> np.ndarray:
         """Samples of one recording as float32 [N] in -1..1."""
@@ -131,12 +128,33 @@ def _prepare(utterance: Utterance) -> tuple[np.ndarray, float, str] | None:
     return (np.clip(audio, -1, 1) * 32767).astype(np.int16), active_level_db(audio), phones
 
 
+def _clear(out: Path) -> None:
+    """Make `out` a folder without an index, which is written last: an interrupted pack leaves none."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / INDEX_FILE).unlink(missing_ok=True)
+
+
+def _finish(out: Path, entries: Sequence[Entry], nothing: str) -> int:
+    """Write the index of what was packed; returns how many recordings. Raises CorpusError(`nothing`) if no sample was."""
+    if not any(entry.samples for entry in entries):
+        (out / SAMPLES_FILE).unlink()
+        raise CorpusError(nothing)
+    write_index(out, entries)
+    return len(entries)
+
+
 def pack(manifests: list[Path], out: Path, workers: int) -> int:
-    """Pack the training utterances of `manifests` into `out`; returns how many. Held-out speakers stay outside."""
+    """Pack the training utterances of `manifests` into `out`; returns how many. Held-out speakers stay outside.
+
+    Raises:
+        CorpusError: there is nothing to pack.
+    """
     everything = [item for manifest in manifests for item in read_manifest(manifest)]
     utterances = training_utterances(everything)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / INDEX_FILE).unlink(missing_ok=True)  # written last: an interrupted pack leaves no index
+    names = ", ".join(map(str, manifests))
+    if not utterances:
+        raise CorpusError(f"{names}: no training speech; give the recordings to train on the split `train`")
+    _clear(out)
     start = 0
     entries = []
     with (out / SAMPLES_FILE).open("wb") as file, ProcessPoolExecutor(workers) as pool:
@@ -149,16 +167,19 @@ def pack(manifests: list[Path], out: Path, workers: int) -> int:
             start += len(samples)
             if number % 1000 == 0:
                 print(f"{number}/{len(utterances)} recordings, {start / SAMPLE_RATE_HZ / 3600:.2f} h", flush=True)
-    write_index(out, entries)
-    return len(entries)
+    return _finish(out, entries, f"{names}: no recording could be decoded; check the paths, which are relative to the manifest")
 
 
 def pack_noise(folder: Path, out: Path) -> int:
-    """Pack every audio file below `folder` as one noise recording each; returns how many."""
+    """Pack every audio file below `folder` as one noise recording each; returns how many.
+
+    Raises:
+        CorpusError: there is nothing to pack.
+    """
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
         raise CorpusError(f"{folder}: no audio files; give a folder that holds {' '.join(sorted(AUDIO_SUFFIXES))}")
-    out.mkdir(parents=True, exist_ok=True)
+    _clear(out)
     entries, start = [], 0
     with (out / SAMPLES_FILE).open("wb") as file:
         for path in files:
@@ -170,8 +191,7 @@ def pack_noise(folder: Path, out: Path) -> int:
             file.write(samples.tobytes())
             entries.append(Entry(start, len(samples), level_db, path.name, "noise", "", "", ""))
             start += len(samples)
-    write_index(out, entries)
-    return len(entries)
+    return _finish(out, entries, f"{folder}: every recording is silent or cannot be decoded; give a folder of noises to be heard")
 
 
 def build_parser() -> argparse.ArgumentParser:

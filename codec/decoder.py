@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codec.config import CODE_DIMENSIONS, ModelConfig
+from codec.config import ModelConfig
 from codec.layers import Stack, State, Upsample, blocks
+from stream.frame import CODE_DIMENSIONS
 
 
 class Decoder(nn.Module):

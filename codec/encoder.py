@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from codec.config import CODE_DIMENSIONS, ModelConfig
+from codec.config import ModelConfig
 from codec.layers import Block, Downsample, Stack, State, blocks
 from codec.quantizer import bound
+from stream.frame import CODE_DIMENSIONS
 
 
 class Encoder(nn.Module):

@@ -20,7 +20,6 @@ import soundfile
 
 from codec.cases import describe_cases
 from codec.chart import draw_chart
-from codec.config import SAMPLE_RATE_HZ
 from codec.evaluation import Evaluation, evaluate
 from codec.judge import CachedJudge, default_cache, open_judge
 from codec.lineup import SYSTEM_NAMES, build_systems, is_clari
@@ -33,6 +32,7 @@ from codec.summary import compare, summarize, write_comparisons, write_rows
 from codec.trials import Noises, Trial, make_trials, select_utterances
 from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
+from stream.frame import SAMPLE_RATE_HZ
 from stream.options import command_parser, number, whole
 
 DESCRIPTION = """Compare codecs on held-out speakers: tables on stdout.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.config import SAMPLE_RATE_HZ
 from codec.figures import Figures, Pair, Profile, measure, profile
 from codec.health import CodeHealth, code_health
 from codec.judge import Judge, to_int16
@@ -19,6 +18,7 @@ from codec.systems import Decoded, System
 from codec.text import normalize
 from codec.trials import Trial
 from codec.voice import Voices
+from stream.frame import SAMPLE_RATE_HZ
 
 SAY_EVERY = 25  # recognised utterances
 Say = Callable[[str], None]

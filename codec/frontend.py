@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ
+from codec.config import HOP_SAMPLES
 from codec.layers import State
+from stream.frame import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 3 * HOP_SAMPLES
 FFT_SAMPLES = 512

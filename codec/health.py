@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.config import CODE_DIMENSIONS, CODE_LEVELS
+from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
 DEAD_SHARE = 0.001  # a level sent in fewer than one frame of a thousand is dead
 LEAST_COVERAGE = 0.2  # of the joint distribution that the frames must have seen

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from codec.config import SAMPLE_RATE_HZ
 from codec.processes import processes
 from stream import wav_stream
 from stream.errors import ClariError, FileError, UsageError
+from stream.frame import SAMPLE_RATE_HZ
 
 
 class Judge(Protocol):

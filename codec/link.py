@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.config import CODE_DIMENSIONS, ConfigError
+from codec.config import ConfigError
 from stream.errors import UsageError
+from stream.frame import CODE_DIMENSIONS
 from stream.profile import find_profile
 
 

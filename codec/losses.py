@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.config import SAMPLE_RATE_HZ
 from codec.frontend import FFT_SAMPLES, LOG_DEVIATION, mel_filters
+from stream.frame import SAMPLE_RATE_HZ
 
 RESOLUTIONS = (256, 512, 1024)  # samples per window: fine in time, between, fine in frequency
 

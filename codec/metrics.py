@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ, ModelConfig
+from codec.config import HOP_SAMPLES, ModelConfig
 from codec.text import normalize
+from stream.frame import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,13 +13,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLES_PER_FRAME, ModelConfig
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import WINDOW_SAMPLES, LogMel
 from codec.layers import State
 from codec.quantizer import codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
+from stream.frame import SAMPLES_PER_FRAME
 
 
 class MelCodec(nn.Module):

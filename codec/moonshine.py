@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from codec.config import SAMPLE_RATE_HZ
 from codec.judge import listen
 from stream.errors import ClariError
+from stream.frame import SAMPLE_RATE_HZ
 
 MODEL = "tiny-en"
 WHOLE = {"vad_threshold": 0, "identify_speakers": "false", "return_audio_data": "false"}  # an utterance is not cut into lines

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 
 from codec.alignment import forced_path
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ
+from codec.config import HOP_SAMPLES
 from codec.corpus import Entry, PackedCorpus, write_index
 from codec.frontend import LogMel
 from codec.phones import PHONE_INDEX
 from codec.recognizer import REDUCTION, Recognizer
 from codec.weights import load_recognizer, read_weights
 from stream.errors import run_command
+from stream.frame import SAMPLE_RATE_HZ
 
 FRAME_S = HOP_SAMPLES * REDUCTION / SAMPLE_RATE_HZ
 SILENCE = "pau"

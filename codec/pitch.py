@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ
+from codec.config import HOP_SAMPLES
+from stream.frame import SAMPLE_RATE_HZ
 
 LOWEST_HZ, HIGHEST_HZ = 65.0, 400.0
 WINDOW_SAMPLES = 768  # 48 ms, three periods of the lowest pitch

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codec.config import CODE_LEVELS
 from codec.quantizer import LARGEST, positions_to_codes
+from stream.frame import CODE_LEVELS
 
 # Logits are -SHARPNESS * distance^2 / temperature. On the edge of a cell two levels are equally likely; in its middle,
 # at temperature 1, each neighbour has a chance of 0.7 %.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codec.config import CODE_LEVELS
+from stream.frame import CODE_LEVELS
 
 HALF = CODE_LEVELS / 2
 LARGEST = HALF - 0.5

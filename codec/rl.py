@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from codec import policy, train
-from codec.config import CODE_DIMENSIONS, Config, ConfigError
+from codec.config import Config, ConfigError
 from codec.frontend import LOG_DEVIATION
 from codec.listener import Listener, needs_samples
 from codec.model import MelCodec
@@ -36,6 +36,7 @@ from codec.tasks.codec import aligned, arrived
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
 from codec.weights import fill, part, read_weights
+from stream.frame import CODE_DIMENSIONS
 
 REPORTED = ("wer", "cer", "per")  # logged in every run, whatever it is rewarded for
 

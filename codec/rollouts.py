@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.batches import RECOGNIZER_FRAME_SAMPLES, Batches, validation_batches
-from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Config, RLConfig
-from codec.corpus import CorpusError
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, Config, RLConfig
 from codec.heard import Decoded, Reference
 from codec.link import Received, frames_per_packet, received, untouched
 from codec.recognizer import REDUCTION
 from codec.rewards import timed_total, total
 from codec.team import ALONE, Team
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 EQUAL = 1e-6  # rewards that differ by less are the same
 
@@ -57,10 +57,7 @@ class Utterances:
         self.noisy = Batches(data, seed, validation, team)
         quiet = dataclasses.replace(data, noise_share=0.0, room_share=0.0)
         self.quiet = self.noisy if data == quiet else Batches(quiet, seed, validation, team)
-        if not any(self.noisy.labelled):
-            raise CorpusError(
-                f"no transcribed speech of at most {data.longest_s:g} s in {', '.join(data.corpora)}; pack transcripts"
-            )
+        self.noisy.require_transcripts()
 
     def draw(self, step: int, link_share: float) -> Spoken:
         """This process's utterances of one step, of which a `link_share` passes the narrow link."""
@@ -92,8 +89,8 @@ class Utterances:
 
 def validation_utterances(config: Config) -> Utterances | None:
     """Utterances of the speakers set aside, or None where the corpora hold none that fits."""
-    batches = validation_batches(config.data, config.train.seed)
-    return Utterances(config, validation=True) if batches and any(batches.labelled) else None
+    batches = validation_batches(config.data, config.train.seed, transcribed=True)
+    return Utterances(config, validation=True) if batches else None
 
 
 def speech_frames(samples: np.ndarray, frames: int, delay_frames: int) -> Tensor:

@@ -7,13 +7,14 @@
     runs/NAME/step-001000.png    original and decoded spectrograms
 
 All randomness of a step follows from (seed, step), so a run that is killed at any moment and started again gives the
-same weights as one that never stopped.
+same weights as one that never stopped. Its tables are cut back to the checkpoint, since what followed is logged again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -25,6 +26,8 @@ from torch import Tensor, nn
 
 from codec.config import Config, config_from_dict
 from stream.errors import ClariError
+
+METRICS, VALIDATION = "metrics.csv", "validation.csv"
 
 
 class RunError(ClariError):
@@ -42,20 +45,33 @@ class Run:
         """Write the configuration, or check that the folder holds the same one.
 
         Raises:
-            RunError: the folder belongs to another experiment.
+            RunError: the folder belongs to another experiment, or nobody can tell.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "config.json"
         if self._recover() and path.is_file() and self.config() != config:
             raise RunError(f"{self.folder} holds a run with another configuration; choose another --out or delete it")
-        path.write_text(json.dumps(dataclasses.asdict(config), indent=1), encoding="utf-8")
+        text = json.dumps(dataclasses.asdict(config), indent=1)
+        if not path.is_file() or path.read_bytes() != text.encode():
+            _replace(path, text)
 
     def config(self) -> Config:
-        """The configuration of the run in this folder."""
+        """The configuration of the run in this folder.
+
+        Raises:
+            RunError: there is no run, or its configuration is damaged.
+            ConfigError: it names what this version does not know.
+        """
         path = self.folder / "config.json"
         if not path.is_file():
             raise RunError(f"{self.folder}: no training run here; train it first (python -m codec.train --help)")
-        return config_from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:  # no JSON, or not even text
+            values = None
+        if not isinstance(values, dict):
+            raise RunError(f"{path} is damaged; delete it, then start the run as it was started before to write it anew")
+        return config_from_dict(values, str(path))
 
     def save(self, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Replace the checkpoint. A kill in between leaves the old one or the new one whole."""
@@ -98,13 +114,43 @@ class Run:
         step = json.loads((self.checkpoint / "state.json").read_text(encoding="utf-8"))["step"]
         return load_file(self.checkpoint / "average.safetensors"), int(step)
 
-    def log(self, metrics: dict[str, float], name: str = "metrics.csv") -> None:
+    def rewind(self, done: int) -> None:
+        """Drop what was logged after step `done`, and half a last line: these steps come again."""
+        for path in (self.folder / METRICS, self.folder / VALIDATION):
+            if not path.is_file():
+                continue
+            header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
+            kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
+            if not kept:
+                path.unlink()  # with its header: another configuration may log other columns
+            elif kept != lines:
+                _replace(path, header + "".join(kept))
+
+    def log(self, metrics: dict[str, float], name: str = METRICS) -> None:
         """Append one line to a table of the run; the first call writes the header."""
         path = self.folder / name
         if not path.exists():
             path.write_text(",".join(metrics) + "\n", encoding="utf-8")
         with path.open("a", encoding="utf-8") as file:
             file.write(",".join(f"{value:.6g}" for value in metrics.values()) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file as a whole: a kill in between leaves the old one or the new one."""
+    new = path.with_name(f"{path.name}.new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _step(line: str) -> float:
+    """The step of a table's line, infinite where it is unreadable."""
+    try:
+        return float(line.split(",", 1)[0])
+    except ValueError:
+        return math.inf
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -19,8 +19,8 @@ import soxr
 
 from codec.manifest import Utterance, read_manifest, write_manifest
 from stream.errors import ClariError
+from stream.frame import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 DEBIAN_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng"}
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")
 ESPEAK_LANGUAGES = ("en-us", "en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")

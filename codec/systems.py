@@ -12,9 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from codec.config import BITS_PER_FRAME, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from codec.config import BITS_PER_FRAME, HOP_SAMPLES
 from codec.metrics import log_mel
 from stream.errors import FileError, ModelError
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 
 class UnavailableError(Exception):

@@ -26,7 +26,7 @@ from torch import Tensor, distributed, nn
 
 from codec.batches import prefetch
 from codec.config import Config, ConfigError, TrainConfig, load_config
-from codec.run import Run
+from codec.run import VALIDATION, Run
 from codec.tasks import TASKS, Metrics, Task, Tasks
 from codec.team import ALONE, Team, join
 from stream.errors import run_command
@@ -112,6 +112,7 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
     mixed = autocast(settings, device)
     parameters = sum(p.numel() for p in model.parameters())
     if team.leads:
+        run.rewind(done)
         processes = f" in {team.size} processes" if team.size > 1 else ""
         print(
             f"{settings.task}: {parameters / 1e6:.1f} M parameters on {device.type}{processes}, step {done} of {settings.steps}",
@@ -129,7 +130,8 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
         loss.backward()
         # Vocoder and discriminators pull against each other: neither's gradient may shorten the other's step.
         parts = model.values() if isinstance(model, nn.ModuleDict) else [model]
-        norm = max(nn.utils.clip_grad_norm_(part.parameters(), settings.gradient_clip) for part in parts)
+        norms = [nn.utils.clip_grad_norm_(part.parameters(), settings.gradient_clip) for part in parts]
+        norm = torch.stack(norms).max()  # unlike Python's max this keeps a NaN of any part
         if torch.isfinite(norm):  # a step that overflowed is left out rather than poisoning the weights
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -153,7 +155,7 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
             picture = run.folder / f"step-{done:06d}.png" if done % settings.picture_every == 0 or done == settings.steps else None
             figures = task.validate(average, picture)
             if figures:
-                run.log({"step": float(done), **figures}, "validation.csv")
+                run.log({"step": float(done), **figures}, VALIDATION)
             print(f"validation at {done}: " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()), flush=True)
 
 

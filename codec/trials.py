@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from codec.corpus import AUDIO_SUFFIXES, INDEX_FILE, CorpusError, PackedCorpus, load_audio
+from codec.effects import noise_stretch, with_noise
 from codec.manifest import Utterance
 from codec.text import normalize
 from stream.errors import FileError, UsageError
@@ -95,8 +96,6 @@ class Noises:
 
     def draw(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         """A stretch [samples] of a random recording, one that can be heard if there is any."""
-        from codec.batches import noise_stretch  # which needs torch; who adds no noise does not
-
         for _ in range(ATTEMPTS):
             stretch = noise_stretch(self.recordings[rng.integers(len(self.recordings))], samples, rng)
             if np.mean(stretch**2) > SILENT_POWER:
@@ -118,8 +117,6 @@ def make_trials(utterances: Sequence[Utterance], noises: Noises | None, snr_db: 
         clean = heard = load_utterance(utterance)
         if noises is not None:
             rng = np.random.default_rng([seed, zlib.crc32(f"{utterance.speaker}/{utterance.path.name}".encode())])
-            from codec.batches import with_noise
-
             noisy = with_noise(clean, noises.draw(len(clean), rng), snr_db)
             heard = np.clip(noisy, -1, 1).astype(np.float32)
         trials.append(Trial(utterance, clean, heard))

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codec.config import HOP_SAMPLES, SAMPLE_RATE_HZ
+from codec.config import HOP_SAMPLES
 from codec.metrics import log_mel
+from stream.frame import SAMPLE_RATE_HZ
 
 CEPSTRA = 12
 HIGHEST_HZ = 4000.0

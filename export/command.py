@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from codec.config import BITS_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS, HOP_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from codec.config import BITS_PER_FRAME, HOP_SAMPLES
 from codec.model import Codec
 from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
@@ -26,6 +26,7 @@ from export.quantize import cost, quantize
 from stream.audio import read_file
 from stream.demo import CLIP
 from stream.errors import FileError, UsageError, run_command
+from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from stream.options import command_parser
 
 DESCRIPTION = """Turn a trained codec into encoder.onnx and decoder.onnx, if they compute what it computes.

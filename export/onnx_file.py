@@ -12,8 +12,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from stream.engine import FORMAT_VERSION
+
 OPSET = 20
-FORMAT_VERSION = 1
 SMALLEST_HALVED_ELEMENTS = 256
 
 

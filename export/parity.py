@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import torch
 
-from codec.config import CODE_DIMENSIONS, CODE_LEVELS, SAMPLES_PER_FRAME
 from export.graphs import DecoderStep, EncoderStep
 from stream.errors import ClariError
+from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLES_PER_FRAME
 
 FRAMES = 200
 LARGEST_PCM_DIFFERENCE = 1e-3

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.batches import UNKNOWN_PHONE, Batches, Crops, validation_batches
-from codec.config import CODE_DIMENSIONS, CODE_LEVELS, MEL_FRAMES_PER_CODE, Config, ConfigError
+from codec.config import MEL_FRAMES_PER_CODE, Config, ConfigError
 from codec.discriminators import MelDiscriminator, adversarial_losses
 from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import envelope_loss
@@ -20,6 +20,7 @@ from codec.recognizer import HEAD_CLASSES, REDUCTION, Heads, Recognizer, diverge
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
 from codec.weights import fill, load_recognizer, part, read_weights
+from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
 
 class Reader(nn.Module):

@@ -29,7 +29,8 @@ class RecognizerTask:
             initial = Path(config.train.initial)
             fill(self.model, read_weights(initial)[0], initial)
         self.batches = Batches(config.data, config.train.seed, team=team)
-        self.validation = validation_batches(config.data, config.train.seed)
+        self.batches.require_transcripts()
+        self.validation = validation_batches(config.data, config.train.seed, transcribed=True)
 
     def batch(self, step: int) -> Labelled:
         return self.batches.utterances(step)

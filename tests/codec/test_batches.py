@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.batches import UNKNOWN_PHONE, Batches, in_room, noise_stretch, phones_at, room_response
+from codec.batches import UNKNOWN_PHONE, Batches, phones_at
 from codec.config import DataConfig
 from codec.corpus import CorpusError, PackedCorpus, pack
 from codec.manifest import Utterance, write_manifest
 from codec.phones import PHONE_INDEX
 from codec.team import Team
-from tests.conftest import speech_like
 
 
 def test_a_batch_is_the_same_whoever_draws_it(corpus: Path) -> None:
@@ -35,24 +34,15 @@ def test_a_batch_is_the_same_whoever_draws_it(corpus: Path) -> None:
         Batches(data, 3, team=Team(0, 3)).crops(0)
 
 
-def test_a_room_keeps_the_power_and_smears_the_sound() -> None:
-    rng = np.random.default_rng(0)
-    response = room_response(rng, decay_s=0.3, direct_db=3.0)
-    assert response[0] == 1 and 10 * np.log10(1 / np.sum(response[1:] ** 2)) == pytest.approx(3.0, abs=0.01)
-    early, late = (np.sum(part**2) for part in (response[1:1600], response[3200:]))
-    assert early > 50 * late  # 100 ms at a decay of 60 dB in 300 ms are 20 dB
-    dry = speech_like(1.0)
-    wet = in_room(dry, response)
-    assert wet.shape == dry.shape and np.mean(wet**2) == pytest.approx(np.mean(dry**2), rel=1e-4)
-    assert np.array_equal(in_room(dry, np.ones(1, np.float32)).round(4), dry.round(4))
-
-
-def test_noise_comes_from_a_random_place_and_repeats() -> None:
-    recording, rng = np.arange(10), np.random.default_rng(0)
-    for samples in (4, 10, 23):
-        stretch = noise_stretch(recording, samples, rng)
-        assert np.array_equal(stretch, (stretch[0] + np.arange(samples)) % 10)
-    assert len({int(noise_stretch(recording, 1, rng)[0]) for _ in range(200)}) == 10
+def test_no_transcripts_to_draw_are_one_line(corpus: Path, tones: Path) -> None:
+    untold = DataConfig(corpora=(str(tones),), shares=(1.0,), noise_share=0.0)
+    unheard = DataConfig(corpora=(str(tones), str(corpus)), shares=(1.0, 0.0), noise_share=0.0)  # told, but no share of it
+    brief = DataConfig(corpora=(str(corpus),), shares=(1.0,), noise_share=0.0, longest_s=1.0)
+    for data in (untold, unheard, brief):
+        batches = Batches(data, 1)
+        assert len(batches.crops(0).heard) and not batches.transcribed
+        with pytest.raises(CorpusError, match=r"no transcribed speech of 1\.2 to \d s in .*; pack transcripts"):
+            batches.utterances(0)
 
 
 TONES_HZ = {"pau": 0, "aa": 250, "iy": 500, "s": 1000, "uw": 2000}  # an octave apart: no change of speed confuses them

@@ -115,5 +115,5 @@ def test_a_share_of_the_utterances_passes_the_link(corpus: Path) -> None:
 
 
 def test_speech_without_transcripts_is_one_line(corpus: Path) -> None:
-    with pytest.raises(CorpusError, match="at most 1 s"):
+    with pytest.raises(CorpusError, match=r"1\.2 to 1 s in .*; pack transcripts"):
         Utterances(Config(data=DataConfig(corpora=(str(corpus),), shares=(1.0,), noise_share=0.0, longest_s=1.0)))

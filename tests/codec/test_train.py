@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from codec import train
-from codec.config import TrainConfig
+from codec.config import Config, TrainConfig
 from codec.corpus import PackedCorpus, write_index
 from codec.run import Run, RunError
 from codec.train import learning_rate, update_average
@@ -158,6 +158,37 @@ def test_the_same_seed_gives_the_same_losses(corpus: Path, tmp_path: Path) -> No
     for name in ("first", "second"):
         assert train.main(arguments("codec", corpus, tmp_path / name, 50, "train.save_every=50")) == 0
     assert np.array_equal(metrics(tmp_path / "first"), metrics(tmp_path / "second"))
+
+
+class Overflowing:
+    """Two parts that train side by side, one of which has no finite gradient in its second step."""
+
+    def __init__(self, overflows: str):
+        self.model = torch.nn.ModuleDict({name: torch.nn.Linear(2, 1) for name in ("first", "second")})
+        self.overflows = overflows
+
+    def batch(self, step: int) -> int:
+        return step
+
+    def loss(self, batch: int) -> tuple[torch.Tensor, dict[str, float]]:
+        outputs = {name: part(torch.ones(1, 2)).sum() for name, part in self.model.items()}
+        if batch == 1:
+            outputs[self.overflows] = outputs[self.overflows] * float("nan")
+        return torch.stack(list(outputs.values())).sum(), {}
+
+    def validate(self, model: torch.nn.Module, picture: Path | None) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize("overflows", ["first", "second"])
+def test_a_step_that_overflows_in_any_part_is_left_out(overflows: str, tmp_path: Path) -> None:
+    config = Config(train=TrainConfig(task="overflowing", steps=3, save_every=1, autocast="off"))
+    run = Run(tmp_path / "run")
+    run.begin(config)
+    train.train(config, run, tasks={"overflowing": lambda config, device, team: Overflowing(overflows)})
+    saved = weights(run.folder)
+    assert all(torch.isfinite(value).all() for value in saved.values())
+    assert all(saved[name] == 2 for name in saved if name.startswith("optimizer") and name.endswith("step"))
 
 
 def test_bfloat16_is_asked_of_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
