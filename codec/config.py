@@ -134,6 +134,8 @@ class RLConfig:
 
     group: int = 8  # draws per utterance, compared with each other
     temperature: float = 1.0  # of the draws; higher explores farther from rounding
+    rounds: int = 0  # of search from the rounded codes, `group` versions each; what it finds is compared with them. 0: plain draws
+    stretch_frames: int = 4  # of the search: every second stretch has one frame changed per version
     weight: float = 10.0  # of the policy gradient, beside the anchor; 0 trains on the anchor alone
     updates: int = 1  # steps on the same draws; more than one wants clip
     clip: float = 0.0  # how far the probability of a frame's codes may move from that of the draw (PPO); 0 is no limit

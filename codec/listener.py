@@ -55,8 +55,13 @@ class Listener:
         return heard, clean
 
     @torch.no_grad()
-    def listen(self, decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor) -> tuple[Decoded, Reference]:
-        """What codes [B, G, T, 8] sound like after the link, and what should be heard, from the clean log-mel [B, 8 T, mels]."""
+    def listen(
+        self, decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor, reference: Reference | None = None
+    ) -> tuple[Decoded, Reference]:
+        """What codes [B, G, T, 8] sound like after the link, and what should be heard, from the clean log-mel [B, 8 T, mels].
+
+        `reference` is the second of both, if it is known from another listening to the same batch.
+        """
         rows, size = codes.shape[:2]
         lost = torch.from_numpy(batch.lost).to(self.device).repeat_interleave(size, 0)
         arriving = damage(codes, torch.from_numpy(batch.flips).to(self.device)[:, None])
@@ -71,7 +76,7 @@ class Listener:
         frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
         parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
         beside = clean[:, : mel.shape[1]]
-        return Decoded(*parts, frames, samples), self._reference(batch, beside, frames)
+        return Decoded(*parts, frames, samples), reference or self._reference(batch, beside, frames)
 
     def _hear(self, decoder: nn.Module, values: Tensor, lost: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-mel of some draws, laid on the original, and the recogniser's phone and letter scores of it."""

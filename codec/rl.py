@@ -30,8 +30,9 @@ from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
 from codec.quantizer import quantize
 from codec.recognizer import recognizer_loss
-from codec.rewards import REWARDS
-from codec.rollouts import Spoken, Utterances, judge, policy_loss, speech_frames, validation_utterances
+from codec.rewards import REWARDS, timed_total, total
+from codec.rollouts import Spoken, Utterances, frame_credit, judge, policy_loss, speech_frames, validation_utterances
+from codec.search import Stretches, best_of, versions_of
 from codec.tasks.codec import aligned, arrived
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
@@ -56,6 +57,8 @@ def check(config: Config) -> None:
         (rl.reference not in ("transcript", "heard"), f"rl.reference is {rl.reference!r}; write transcript or heard"),
         (rl.trainable not in ("encoder", "all"), f"rl.trainable is {rl.trainable!r}; write encoder or all"),
         (needs_samples(config) and not rl.vocoder, "rl.vocoder is empty, but a reward listens to samples; name a weights file"),
+        (rl.rounds < 0 or rl.stretch_frames < 1, "rl.rounds counts from 0 and rl.stretch_frames from 1"),
+        (bool(rl.rounds) and rl.credit != "frame", 'rl.rounds searches where something is heard; it needs rl.credit = "frame"'),
         (uneven, "train.steps and train.save_every must be multiples of rl.updates, or a resumed run would differ"),
         (not 0 <= min(rl.link_loss_rate) <= max(rl.link_loss_rate) < 1, "rl.link_loss_rate must lie in 0..1, below 1"),
         (rl.link_burst_packets < 1, "rl.link_burst_packets is the mean length of a burst; it is at least 1"),
@@ -103,15 +106,33 @@ class PolicyTask:
         uniform = torch.rand(batch.total, rl.group, positions.shape[1], CODE_DIMENSIONS)[self.team.rank :: self.team.size]
         return policy.sample(positions.detach().unsqueeze(1), uniform.to(self.device), rl.temperature)
 
+    def search(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Tensor:
+        """The codes that a search around rounding finds, and the rounded ones: [B, 2, T, 8]."""
+        rl, frames, mine = self.config.rl, positions.shape[1], slice(self.team.rank, None, self.team.size)
+        rounded = found = policy.mode(positions)
+        reference = None
+        for number in range(rl.rounds):
+            stretches = Stretches(frames, rl.stretch_frames, int(torch.randint(rl.stretch_frames, ())))
+            place = torch.randint(rl.stretch_frames, (batch.total, rl.group, stretches.count))[mine].to(self.device)
+            versions = versions_of(found, self.draw(batch, positions), place, stretches, number % 2)
+            decoded, reference = self.listener.listen(self.model.decoder, versions, batch, clean, reference)
+            timed = timed_total(self.config.reward, decoded, reference)
+            found = best_of(versions, frame_credit(rl, timed, frames, self.listener.delay_frames), stretches)
+        return torch.stack([found, rounded], 1)
+
     @torch.no_grad()
     def roll(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Rollouts:
         """Draw, listen, and compare the draws within their group."""
         rl = self.config.rl
-        codes = self.draw(batch, positions)
+        codes = self.search(batch, positions, clean) if rl.rounds else self.draw(batch, positions)
         decoded, reference = self.listener.listen(self.model.decoder, codes, batch, clean)
         judged = judge(rl, self.config.reward, decoded, reference, self.speech(batch), self.listener.delay_frames)
         metrics = {"reward": judged.reward, "equal_groups": judged.equal}
         metrics |= {name: -float(REWARDS[name].whole(decoded, reference).mean()) for name in REPORTED}
+        if rl.rounds:
+            rewards = total(self.config.reward, decoded, reference)
+            metrics |= {"found_gain": float((rewards[:, 0] - rewards[:, 1]).mean())}
+            metrics |= {"found_codes": float((codes[:, 0] != codes[:, 1]).float().mean())}
         return Rollouts(codes, policy.log_probability(positions.unsqueeze(1), codes, rl.temperature), judged.advantage, metrics)
 
     def speech(self, batch: Spoken) -> Tensor:

@@ -113,6 +113,12 @@ def to_code_frames(timed: Tensor, frames: int, delay_frames: int, reach: int) ->
     return F.avg_pool1d(F.pad(timed, (left, right)), step + 2 * reach, step)
 
 
+def frame_credit(rl: RLConfig, timed: Tensor, frames: int, delay_frames: int) -> Tensor:
+    """The reward of each of `frames` code frames, [B, G, frames], from rewards in time [B, G, T / 4]."""
+    reach = round(rl.credit_reach_s * SAMPLE_RATE_HZ / RECOGNIZER_FRAME_SAMPLES)
+    return to_code_frames(timed, frames, delay_frames, reach)
+
+
 def advantages(rewards: Tensor, floor: float) -> Tensor:
     """Rewards [B, G, ...] relative to their group: minus its mean, divided by its standard deviation plus `floor`.
 
@@ -148,8 +154,7 @@ def judge(
         timed = timed_total(weights, decoded, reference)
         spoken = reference.frames[:, None].to(timed.device)
         reward = ((timed * (torch.arange(timed.shape[2], device=timed.device) < spoken)[:, None]).sum(2) / spoken).mean()
-        reach = round(rl.credit_reach_s * SAMPLE_RATE_HZ / RECOGNIZER_FRAME_SAMPLES)
-        rewards, counts = to_code_frames(timed, speech.shape[1], delay_frames, reach), speech
+        rewards, counts = frame_credit(rl, timed, speech.shape[1], delay_frames), speech
 
     def mean(figures: Tensor) -> float:
         return float((figures * counts).sum() / counts.sum())
