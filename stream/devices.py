@@ -22,7 +22,7 @@ WATCH_S = 0.1
 STANDSTILL_S = 3.0  # without a callback, and the device is gone, even if PortAudio has not noticed
 BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)  # between attempts; the last one for ever
 COMPLAINT_S = 5.0  # between two lines about missing samples
-LATENCY_MS = 40.0
+LATENCY_MS = 30.0
 PERIODS = 2  # of a device's buffer: as many as it takes, since each wakes two threads; four double the cost of silence
 NO_PORTAUDIO = """there is no PortAudio library, which microphone and speaker need
   install it: apt-get install libportaudio2 libasound2-plugins"""

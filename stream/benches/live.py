@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -13,6 +14,7 @@ import numpy as np
 from stream.alignment import delay_s
 from stream.audio import read_file
 from stream.demo import CLIP
+from stream.devices import LATENCY_MS
 from stream.errors import ClariError, UsageError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.live_link import LiveLink, feed, recorded
@@ -34,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--speaker-ppm", type=number(-10_000, 10_000), default=0.0, help="of the speaker")
     parser.add_argument("-p", "--profile", default="fast", help="packet size")
-    parser.add_argument("--latency-ms", type=number(1, 1000), default=40.0, help="as of clari-tx and clari-rx")
+    parser.add_argument("--latency-ms", type=number(1, 1000), default=LATENCY_MS, help="as of clari-tx and clari-rx")
     parser.add_argument("--delay-ms", type=number(0, 10_000), default=200.0, help="as of clari-rx")
     parser.add_argument("--speed", type=number(0.05, 1), default=1.0, help="of all clocks: less for a machine that is busy")
     parser.add_argument("--window-s", type=number(10, 600), default=60.0, help="speech in each row")
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """
     rate_hz = round(SAMPLE_RATE_HZ * args.speed)
     mic_hz, speaker_hz = opened_hz(rate_hz, args.mic_ppm), opened_hz(rate_hz, args.speaker_ppm)
-    rows: list[dict[str, float]] = []
+    rows: list[dict[str, float]] = []  # of each window; underruns and concealed frames since the start
     total = round(args.minutes * 60 / args.window_s)
     if not total:
         raise UsageError("--minutes is shorter than --window-s; talk longer")
@@ -76,28 +78,35 @@ def run(args: argparse.Namespace) -> int:
                 server,
                 folder,
                 [*common, f"--open-hz={mic_hz}", f"--profile={args.profile}"],
-                [*common, f"--open-hz={speaker_hz}", f"--delay-ms={args.delay_ms}"],
+                [*common, f"--open-hz={speaker_hz}", f"--delay-ms={args.delay_ms}", f"--stats-json={folder / 'seconds.jsonl'}"],
             )
             listening, speaking = server.listen(), server.speak()
             feed(speaking, talk(clip))
-            print(f"{'minute':>8}{'delay ms':>10}{'tx MB':>8}{'rx MB':>8}{'processors':>12}", flush=True)
+            print(
+                f"{'minute':>8}{'delay ms':>10}{'tx MB':>8}{'rx MB':>8}{'underruns':>11}{'concealed':>11}{'processors':>12}",
+                flush=True,
+            )
             before_s = 0.0
             for turn in range(total):
                 sound = recorded(listening, args.window_s)
                 if len(sound) < args.window_s * SAMPLE_RATE_HZ:
                     raise ClariError("the recording ended; the sound server has gone")
+                newest = json.loads((folder / "seconds.jsonl").read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1])
                 used_s = link.processor_s("tx") + link.processor_s("rx")
                 row = {
                     "minute": (turn + 1) * args.window_s / 60,
                     "delay_ms": 1000 * delay_s(sound[:, 0], sound[:, 1]),
                     "tx_mb": link.resident_mb("tx"),
                     "rx_mb": link.resident_mb("rx"),
+                    "underruns": newest["underruns"],
+                    "concealed": newest["concealed_frames"],
                     "processors": (used_s - before_s) / (args.window_s / args.speed),
                 }
                 before_s = used_s
                 rows.append(row)
                 print(
-                    f"{row['minute']:>8.1f}{row['delay_ms']:>10.1f}{row['tx_mb']:>8.1f}{row['rx_mb']:>8.1f}{row['processors']:>12.3f}",
+                    f"{row['minute']:>8.1f}{row['delay_ms']:>10.1f}{row['tx_mb']:>8.1f}{row['rx_mb']:>8.1f}"
+                    f"{row['underruns']:>11}{row['concealed']:>11}{row['processors']:>12.3f}",
                     flush=True,
                 )
             stats = link.finish()

@@ -22,7 +22,7 @@ def digests(base: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(base.rglob("*.safetensors"))}
 
 
-@pytest.mark.parametrize("config", ["rl", "rl-robust", "rl-control"])
+@pytest.mark.parametrize("config", ["rl", "rl-search", "rl-robust", "rl-control"])
 def test_every_published_experiment_runs_and_reports(
     config: str, base: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,8 +81,16 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(base: Path, corpus: P
 
 
 @pytest.mark.training
-def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path: Path) -> None:
-    more = ["train.log_every=1", "data.batch_s=16.0", "rl.link_share=0.5", "loss.recognizer=0.3", "rl.kl=0.1"]
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path: Path, rounds: int) -> None:
+    more = [
+        f"rl.rounds={rounds}",
+        "train.log_every=1",
+        "data.batch_s=16.0",
+        "rl.link_share=0.5",
+        "loss.recognizer=0.3",
+        "rl.kl=0.1",
+    ]
     assert rl.main(run_rl(base, corpus, tmp_path / "one", 2, *more)) == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.rl"]
     done = subprocess.run([*torchrun, *run_rl(base, corpus, tmp_path / "two", 2, *more)], cwd=ROOT, capture_output=True)
@@ -105,6 +113,7 @@ def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path:
         ("rl.group=1", "nothing to compare"),
         ("rl.temperature=0.0", "more than 0"),
         ('rl.credit="word"', "frame or utterance"),
+        ("rl.rounds=-1", "counts from 0"),
         ('rl.reference="text"', "transcript or heard"),
         ('rl.trainable="vocoder"', "encoder or all"),
         ("reward.stoi=1.0", "rl.vocoder is empty"),
