@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from stream.audio import read_file
 from stream.config import parse_options, without_settings
+from stream.demo_picture import draw
 from stream.errors import ClariError, FileError, UsageError, run_command
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.options import SPEED, add_protection, command_parser, number, protection_of
@@ -24,14 +26,16 @@ from stream.profile import PROFILES, find_profile
 CLIP = Path(__file__).parent / "clips" / "pirates.flac"
 LONGEST_S = 600.0
 IDLE_S = 6.0  # of the clock, without a packet from the sender: several packets' time, since it sends silence too
+START_S = 60.0  # of the wall, for a process to listen
 GRACE_S = 5.0  # of the wall, for a process to end
+TOO_SLOW = "this machine is too busy for live processes at this pace; try --realtime, or again when it is idle"
 MISSING_UI = "needs matplotlib and pystoi; install them: pip install 'clari[ui]'"
 
 DESCRIPTION = """Send a clip of real speech through a simulated link: clari-tx, clari-channel and clari-rx as three processes.
 
 examples:
   clari-demo                          a shipped clip over a geostationary satellite
-  clari-demo --loss 0.1 --ber 1e-3    a worse link
+  clari-demo --loss 0.1 --ber 1e-2    a worse link
   clari-demo --realtime               at the pace of the speech"""
 
 
@@ -47,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="satellite-geo", help="link; clari-channel --list-presets shows all")
     parser.add_argument("--loss", type=number(0, 1), help="share of packets lost, in place of the preset's")
     parser.add_argument("--ber", type=number(0, 0.5), help="bit errors per bit, in place of the preset's")
-    parser.add_argument("--seed", type=int, default=1, help="of the channel: the same seed gives the same damage")
+    parser.add_argument("--seed", type=int, default=1, help="of the link: with the same seed its good and bad times are the same")
     parser.add_argument("--delay-ms", type=number(0, 10_000), default=240.0, help="playout delay of the receiver")
     parser.add_argument("--realtime", action="store_true", help="at the pace of the speech instead of faster")
     parser.add_argument("--speed", type=SPEED, default=5.0, help="clock factor unless --realtime")
@@ -72,7 +76,8 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
     Raises:
         ClariError: one of them failed; its own line says why.
     """
-    air, ground = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
+    ports = dict(zip(("channel", "rx"), free_ports(2), strict=True))
+    air, ground = (f"tcp://127.0.0.1:{port}" for port in ports.values())
     overrides = [f"--{name}={value}" for name in ("loss", "ber") if (value := getattr(args, name)) is not None]
     protection = [f"--{name}={value}" for name in ("repair", "repeat") if (value := getattr(args, name)) is not None]
     files = {name: folder / f"{name}.json" for name in ("tx", "channel", "rx")}
@@ -96,6 +101,7 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
                     running[name] = subprocess.Popen(
                         [sys.executable, "-m", *command, f"--speed={speed}"], stderr=log, env=without_settings()
                     )
+                wait_until_bound(ports.get(name), running, logs)
             # The sender ends first, then the channel, which hands over all that is under way. Whoever fails ends the others,
             # which would wait for packets for ever.
             for name in ("tx", "channel"):
@@ -115,6 +121,33 @@ def run_processes(args: argparse.Namespace, folder: Path, speed: float) -> dict[
                 process.kill()
                 process.wait()
     return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+
+
+def wait_until_bound(port: int | None, running: dict[str, subprocess.Popen[bytes]], logs: dict[str, Path]) -> None:
+    """Wait until the process that was started last listens at its port: the sender would drop what nobody takes.
+
+    Raises:
+        ClariError: it failed, or does not listen within START_S.
+    """
+    deadline_s = time.monotonic() + START_S
+    while port is not None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return
+        check_children(running, logs)
+        if time.monotonic() > deadline_s:
+            raise ClariError(TOO_SLOW)
+        time.sleep(0.02)
+
+
+def check_pace(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any]) -> None:
+    """Raise ClariError where it was not the link that lost packets, or where the link lost all of them."""
+    delivered = channel["packets"]["delivered"]
+    if tx["dropped_packets"] or channel["refused"] or rx["received_packets"] < delivered:
+        raise ClariError(TOO_SLOW)
+    if rx["first_frame"] < 0:
+        raise ClariError(
+            "nothing was heard: the link left no packet whole; try less --loss or --ber" if not rx["late_packets"] else TOO_SLOW
+        )
 
 
 def check_children(running: dict[str, subprocess.Popen[bytes]], logs: dict[str, Path]) -> None:
@@ -167,44 +200,6 @@ def table(tx: dict[str, Any], channel: dict[str, Any], rx: dict[str, Any], stoi:
     return "\n".join(f"{name:<20}{value}" for name, value in rows)
 
 
-def spectrogram_db(pcm: Pcm) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Samples [N] -> levels [257, frames] in dB, 32 ms windows every 10 ms."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pcm, (0, 512)), 512)[::160] * np.hanning(512)
-    return 20 * np.log10(np.abs(np.fft.rfft(windows, axis=1)).T + 1e-3)
-
-
-def draw(path: Path, original: Pcm, received: Pcm, sent: int, lost: int, repaired: int) -> None:
-    """Both spectrograms, one above the other in time, and a bar of what became of the packets."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    axes = figure.subplots(3, 1, height_ratios=(4, 4, 1))
-    for axis, pcm, title in zip(axes, (original, received), ("sent", "received"), strict=False):
-        axis.imshow(
-            spectrogram_db(pcm),
-            origin="lower",
-            aspect="auto",
-            vmin=-40,
-            vmax=25,
-            cmap="magma",
-            extent=(0, len(pcm) / SAMPLE_RATE_HZ, 0, 8),
-        )
-        axis.set(title=title, ylabel="kHz")
-    axes[1].set_xlabel("s")
-    left = 0
-    for count, name, colour in (
-        (sent - lost - repaired, "received", "#3a7d44"),
-        (repaired, "repaired", "#e0a030"),
-        (lost, "lost", "#b03030"),
-    ):
-        axes[2].barh(0, count, left=left, color=colour, label=f"{name} {count}")
-        left += count
-    axes[2].set(yticks=[], xlim=(0, max(sent, 1)), xlabel="packets")
-    axes[2].legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-    axes[2].xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(path, dpi=100)
-
-
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         args = parse_options(build_parser(), argv)
@@ -226,8 +221,7 @@ def main(argv: list[str] | None = None) -> int:
         speed = 1.0 if args.realtime else args.speed
         stats = run_processes(args, folder, speed)
         tx, channel, rx = stats["tx"], stats["channel"], stats["rx"]
-        if rx["first_frame"] < 0:
-            raise ClariError("nothing was heard: the link lost every packet; try less --loss or --ber")
+        check_pace(tx, channel, rx)
         heard = np.concatenate(list(read_file(str(folder / "received.wav"))))
         sent, received = align(original, heard, rx)
         quality = float(stoi(sent, received, SAMPLE_RATE_HZ)) if len(sent) > 10 * SAMPLE_RATE_HZ * FRAME_S else 0.0

@@ -54,8 +54,15 @@ def import_sounddevice() -> Any:
 
 
 def list_devices() -> str:
-    """A table of the audio devices; the defaults are marked."""
-    return str(import_sounddevice().query_devices()) or "no audio device; plug one in, or start the sound server"
+    """A table of the audio devices; the defaults are marked.
+
+    Raises:
+        DeviceError: there are none, or no library that knows.
+    """
+    found = str(import_sounddevice().query_devices())
+    if not found:
+        raise DeviceError("no audio device; plug one in, or start the sound server")
+    return found
 
 
 def find_device(kind: str, wanted: str | None) -> tuple[int, dict[str, Any]]:

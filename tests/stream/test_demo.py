@@ -11,6 +11,7 @@ import soundfile
 
 from stream import bench, demo
 from stream.benches import energy, others
+from stream.errors import ClariError
 
 
 def test_the_demo_runs_three_processes_and_reports(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +47,7 @@ def test_the_demo_says_why_it_failed(tmp_path: Path, wav: Path, capsys: pytest.C
 
 def test_a_demo_that_hears_nothing_ends_and_says_so(tmp_path: Path, wav: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(["--in", str(wav), "--out", str(tmp_path), "--loss", "1", "--speed", "20"]) == 1
-    assert "lost every packet" in capsys.readouterr().err
+    assert "left no packet whole" in capsys.readouterr().err
 
 
 def test_bench_prints_every_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -80,3 +81,34 @@ def test_what_is_said_while_energy_is_measured() -> None:
     talk, room = np.split(sound, [round(talk_s * 16_000)])
     assert np.sqrt(np.mean(talk**2)) > 0.03 and 0 < np.abs(room).max() < 0.005
     assert len(room) >= (10 + energy.QUIET_S) * 16_000
+
+
+FINE = (
+    {"dropped_packets": 0},
+    {"packets": {"delivered": 5}, "refused": 0},
+    {"received_packets": 5, "first_frame": 0, "late_packets": 0},
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "says"),
+    [
+        (0, {"dropped_packets": 1}, "too busy"),
+        (1, {"refused": 1}, "too busy"),
+        (2, {"received_packets": 4}, "too busy"),
+        (2, {"first_frame": -1, "late_packets": 5}, "too busy"),
+        (2, {"first_frame": -1}, "left no packet whole"),
+    ],
+)
+def test_what_a_busy_machine_lost_is_not_laid_to_the_link(where: int, change: dict[str, int], says: str) -> None:
+    demo.check_pace(*FINE)
+    stats = [*FINE]
+    stats[where] = {**stats[where], **change}
+    with pytest.raises(ClariError, match=says):
+        demo.check_pace(*stats)
+
+
+def test_a_process_that_never_listens_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "START_S", 0.1)
+    with pytest.raises(ClariError, match="too busy"):
+        demo.wait_until_bound(demo.free_ports(1)[0], {}, {})
