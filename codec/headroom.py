@@ -11,7 +11,6 @@ of the clean original.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from codec.metrics import text_errors
 from codec.rewards import REWARDS
 from codec.rl import PolicyTask
 from codec.text import letters_to_text
+from codec.train import build_parser
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from codec.weights import SHIPPED, fill, part, read_weights
 from stream.bootstrap import paired_difference, ratio_interval
@@ -106,16 +106,13 @@ def report(headroom: Headroom, judge: CachedJudge) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.headroom", description="Measure what a better encoder could gain.")
-    parser.add_argument("--config", type=Path, required=True, help="TOML file of a training by reinforcement with rl.rounds")
+    parser = build_parser("codec.headroom", "Measure what a better encoder could gain.")
     parser.add_argument(
         "--vocoder", type=Path, default=SHIPPED / "base.safetensors", help="weights that speak (default: the shipped ones)"
     )
     parser.add_argument("--batches", type=whole(1, 10_000), default=8, help="batches to search (default: %(default)s)")
     parser.add_argument("--judge", default="pocketsphinx", help="who listens, as of clari-eval (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="hypotheses")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -10,12 +10,10 @@ the same utterances agree, with its standard error. Where they do not, steps are
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections import defaultdict
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +23,7 @@ from codec import policy
 from codec.config import Config, load_config
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
+from codec.train import build_parser
 from stream.errors import run_command
 from stream.tables import markdown_table
 
@@ -88,11 +87,8 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.probe", description="Measure how much a step of stage 2 can learn.")
-    parser.add_argument("--config", type=Path, required=True, help="TOML file of a training by reinforcement")
+    parser = build_parser("codec.probe", "Measure how much a step of stage 2 can learn.")
     parser.add_argument("--batches", type=int, default=16, help="steps to look at (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)

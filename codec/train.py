@@ -160,9 +160,9 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
 
 
 def build_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The options of everything that works on an experiment; those of a run are added to them."""
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see codec/configs/")
-    parser.add_argument("--out", type=Path, required=True, help="run folder; an existing run of the same configuration goes on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="change single values, written as TOML")
     return parser
@@ -175,7 +175,9 @@ def main(
     description: str = "Train the recogniser, the codec or the vocoder.",
 ) -> int:
     """The command line of every kind of training; `tasks` are those that this one knows."""
-    args = build_parser(name, description).parse_args(argv)
+    parser = build_parser(name, description)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; an existing run of the same configuration goes on")
+    args = parser.parse_args(argv)
 
     def command() -> int:
         config = load_config(args.config, args.overrides)
