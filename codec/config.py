@@ -91,6 +91,8 @@ class LossConfig:
     posterior_kl: float = 0.3
     knowledge: float = 0.0  # KL of those posteriors to what a linear layer reads from the decoder before it draws the mel
     phones: float = 0.0  # cross entropy to the known phone, of the frozen recogniser on decoded speech and of that linear layer
+    teacher: float = 0.0  # relative L1 over what a large recogniser hears in vocoded speech (codec/teacher.py)
+    teacher_knowledge: float = 0.0  # the same of what a linear layer reads from the decoder before it draws the mel
     envelope: float = 0.0  # how badly the third-octave envelopes correlate over 0.4 s, which is what STOI measures
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
     vocoder_mel: float = 1.0
@@ -118,6 +120,7 @@ class TrainConfig:
     bit_error_share: float = 0.0  # of the crops are decoded from codes with wrong bits
     bit_error_rate: tuple[float, float] = (0.001, 0.03)  # of the bits in such a crop
     recognizer: str = "runs/recognizer"  # run folder of the frozen recogniser
+    vocoder: str = ""  # run folder or weights file of the frozen vocoder that speaks to the teacher
     initial: str = ""  # run folder or weights file that starts this run
     decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak
     decoded_share: float = 0.7  # of the steps; the others hear original mel

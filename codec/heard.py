@@ -65,7 +65,8 @@ class Reference:
 
     mel: log-mel [B, T, mels] of the clean original; frames: int64 [B] on the CPU, how many recogniser frames hold
     speech; phones, letters: CTC targets; phone_scores, letter_scores: the recogniser's log-probabilities [B, T / 4, K]
-    of the original; samples: [B, N] of the original, beside `mel`, where a reward listens to samples.
+    of the original; samples: [B, N] of the original, beside `mel`, where a reward listens to samples; taught:
+    [B, T / 4, 288], what the teacher hears of them (codec/teacher.py), where a reward asks it.
     """
 
     mel: Tensor
@@ -75,6 +76,7 @@ class Reference:
     phone_scores: Tensor
     letter_scores: Tensor
     samples: Tensor | None = None
+    taught: Tensor | None = None
 
     @cached_property
     def words(self) -> list[list[tuple[int, ...]]]:
@@ -104,7 +106,8 @@ class Decoded:
     """What comes out of the decoder for G draws of each of B utterances, laid beside the original.
 
     mel: log-mel [B, G, T, mels]; phone_scores, letter_scores: the recogniser's log-probabilities [B, G, T / 4, K];
-    frames: int64 [B], how many recogniser frames hold speech; samples: [B, G, N] where a reward listens to samples.
+    frames: int64 [B], how many recogniser frames hold speech; samples: [B, G, N] where a reward listens to samples;
+    taught: [B, G, T / 4, 288], what the teacher hears of them, where a reward asks it.
     """
 
     mel: Tensor
@@ -112,6 +115,7 @@ class Decoded:
     letter_scores: Tensor
     frames: Tensor
     samples: Tensor | None = None
+    taught: Tensor | None = None
 
     def _greedy(self, scores: Tensor) -> Group:
         size = scores.shape[1]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codec.batches import RECOGNIZER_FRAME_SAMPLES
 from codec.config import HOP_SAMPLES, Config
@@ -17,8 +16,9 @@ from codec.recognizer import greedy
 from codec.rewards import REWARDS
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned
+from codec.teacher import Teacher, speak
 from codec.text import letters_to_text, text_to_letters
-from codec.vocoder import DELAY_SAMPLES, Vocoder
+from codec.vocoder import Vocoder
 from codec.weights import fill, load_recognizer, part, read_weights
 
 # Draws decoded together on a processor: their hidden layers stay in its cache, which saves a tenth of the time.
@@ -30,6 +30,11 @@ def needs_samples(config: Config) -> bool:
     return any(weight and REWARDS[name].samples for name, weight in config.reward.items() if name in REWARDS)
 
 
+def needs_teacher(config: Config) -> bool:
+    """Whether a weighted reward asks the teacher."""
+    return any(weight and REWARDS[name].taught for name, weight in config.reward.items() if name in REWARDS)
+
+
 class Listener:
     """Front end, frozen recogniser and, where a reward listens to samples, frozen vocoder."""
 
@@ -39,6 +44,7 @@ class Listener:
         self.own_reference = config.rl.reference == "heard"
         self.frontend = LogMel(config.model.mels).to(device)
         self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
+        self.teacher = Teacher().to(device) if needs_teacher(config) else None
         self.vocoder: Vocoder | None = None
         if needs_samples(config):
             source = Path(config.rl.vocoder)
@@ -69,14 +75,21 @@ class Listener:
         at_once = ROWS_AT_ONCE if self.device.type == "cpu" else rows * size
         heard = [self._hear(decoder, *part, clean) for part in zip(values.split(at_once), lost.split(at_once), strict=True)]
         mel, phone_scores, letter_scores = (torch.cat(parts) for parts in zip(*heard, strict=True))
-        samples = None
+        samples = taught = None
         if self.vocoder is not None:
-            spoken, _ = self.vocoder(mel, self.vocoder.initial_state(len(mel)))
-            samples = F.pad(spoken[:, DELAY_SAMPLES:], (0, DELAY_SAMPLES)).unflatten(0, (rows, size))
+            flat = torch.cat([speak(self.vocoder, part) for part in mel.split(at_once)])
+            samples = flat.unflatten(0, (rows, size))
+            if self.teacher is not None:
+                taught = torch.cat([self._ask(part) for part in flat.split(at_once)]).unflatten(0, (rows, size))
         frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
         parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
         beside = clean[:, : mel.shape[1]]
-        return Decoded(*parts, frames, samples), reference or self._reference(batch, beside, frames)
+        return Decoded(*parts, frames, samples, taught), reference or self._reference(batch, beside, frames)
+
+    def _ask(self, samples: Tensor) -> Tensor:
+        """What the teacher hears of samples [N, S], on our frames."""
+        assert self.teacher is not None
+        return torch.as_tensor(self.teacher(samples, samples.shape[1] // RECOGNIZER_FRAME_SAMPLES)[-1])
 
     def _hear(self, decoder: nn.Module, values: Tensor, lost: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-mel of some draws, laid on the original, and the recogniser's phone and letter scores of it."""
@@ -92,4 +105,5 @@ class Listener:
             phones = greedy(phone_scores.cpu(), frames)
             letters = [text_to_letters(letters_to_text(heard)) for heard in greedy(letter_scores.cpu(), frames)]
         samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.vocoder else None
-        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples)
+        taught = self._ask(samples.float().to(self.device)) if self.teacher and samples is not None else None
+        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples, taught)

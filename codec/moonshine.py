@@ -20,6 +20,8 @@ from stream.frame import SAMPLE_RATE_HZ
 MODEL = "tiny-en"
 WHOLE = {"vad_threshold": 0, "identify_speakers": "false", "return_audio_data": "false"}  # an utterance is not cut into lines
 
+CURE = "install: pip install 'clari[moonshine]'"
+
 _transcriber: Any = None  # one per process of the pool
 
 
@@ -37,6 +39,25 @@ def _recognize(audio: np.ndarray) -> str:
     return " ".join(line.text.strip() for line in heard.lines)
 
 
+def model_folder() -> Path:
+    """Where the package keeps its model.
+
+    Raises:
+        ClariError: the package is not installed, or is one that has no model inside.
+    """
+    try:
+        installed = version("moonshine-voice")
+        from moonshine_voice import get_model_path
+    except (ImportError, PackageNotFoundError):
+        raise ClariError(f"moonshine is not installed; {CURE}") from None
+    except OSError:  # it imports sounddevice, although it need not record
+        raise ClariError("moonshine needs the PortAudio library; install: apt-get install libportaudio2") from None
+    folder = Path(get_model_path(MODEL))
+    if not any(folder.glob("*.ort")):
+        raise ClariError(f"moonshine-voice {installed} comes without a model; {CURE}")
+    return folder
+
+
 class MoonshineJudge:
     """Moonshine tiny by onnxruntime on the processor, ten times as fast as real time on one core."""
 
@@ -47,17 +68,8 @@ class MoonshineJudge:
             ClariError: the package is not installed, or is one that has no model inside.
         """
         self.workers = workers
-        cure = "install: pip install 'clari[moonshine]'"
-        try:
-            installed = version("moonshine-voice")
-            from moonshine_voice import get_model_path
-        except (ImportError, PackageNotFoundError):
-            raise ClariError(f"judge moonshine is not installed; {cure}") from None
-        except OSError:  # it imports sounddevice, although it need not record
-            raise ClariError("judge moonshine needs the PortAudio library; install: apt-get install libportaudio2") from None
-        if not any(Path(get_model_path(MODEL)).glob("*.ort")):
-            raise ClariError(f"moonshine-voice {installed} comes without a model; {cure}")
-        self.name = f"moonshine {installed} {MODEL}"
+        model_folder()
+        self.name = f"moonshine {version('moonshine-voice')} {MODEL}"
 
     def transcribe(self, audios: Sequence[np.ndarray]) -> Iterator[str]:
         """See Judge.transcribe.

@@ -27,6 +27,7 @@ from codec.heard import Aligned, Decoded, Reference
 from codec.metrics import intelligibility
 from codec.recognizer import REDUCTION
 from codec.tasks.recognizer import ctc_per_label
+from codec.teacher import likeness
 
 Score = Callable[[Decoded, Reference], Tensor]
 
@@ -135,13 +136,27 @@ def stoi(decoded: Decoded, reference: Reference) -> Tensor:
     return torch.nan_to_num(torch.tensor(values, dtype=torch.float32)).to(decoded.mel.device)
 
 
+def timed_teacher_likeness(decoded: Decoded, reference: Reference) -> Tensor:
+    assert decoded.taught is not None and reference.taught is not None
+    inside = torch.arange(decoded.taught.shape[2]) < reference.frames[:, None]
+    each = [likeness(heard, meant) for heard, meant in zip(decoded.taught, reference.taught, strict=True)]
+    return torch.stack(each) * inside.to(decoded.taught.device)[:, None]
+
+
+def teacher_likeness(decoded: Decoded, reference: Reference) -> Tensor:
+    """Mean cosine of what the teacher hears in decoded and original speech, over the frames that hold speech; 1 is the same."""
+    return timed_teacher_likeness(decoded, reference).sum(2) / reference.frames[:, None].to(decoded.mel.device)
+
+
 @dataclass(frozen=True)
 class Reward:
-    """`whole` [B, G]; `timed` [B, G, T / 4], where it is known when things were said; `samples`: it needs the vocoder."""
+    """`whole` [B, G]; `timed` [B, G, T / 4], where it is known when things were said; `samples`, `taught`: it needs the
+    vocoder, or the teacher too."""
 
     whole: Score
     timed: Score | None = None
     samples: bool = False
+    taught: bool = False
 
 
 REWARDS: dict[str, Reward] = {
@@ -152,6 +167,7 @@ REWARDS: dict[str, Reward] = {
     "ctc_phones": Reward(phone_likelihood, timed_phone_likelihood),
     "mel": Reward(mel_closeness, timed_mel_closeness),
     "stoi": Reward(stoi, samples=True),
+    "teacher": Reward(teacher_likeness, timed_teacher_likeness, samples=True, taught=True),
 }
 
 

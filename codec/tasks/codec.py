@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.batches import UNKNOWN_PHONE, Batches, Crops, validation_batches
-from codec.config import MEL_FRAMES_PER_CODE, Config, ConfigError
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, Config, ConfigError
 from codec.discriminators import MelDiscriminator, adversarial_losses
 from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import envelope_loss
@@ -18,7 +18,9 @@ from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
 from codec.recognizer import HEAD_CLASSES, REDUCTION, Heads, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
+from codec.teacher import Teacher, TeacherReader, speak, teacher_loss
 from codec.team import ALONE, Team
+from codec.vocoder import Vocoder
 from codec.weights import fill, load_recognizer, part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
@@ -61,6 +63,19 @@ class CodecTask:
         if config.loss.adversarial:
             self.discriminator = MelDiscriminator(config.discriminator.mel_channels).to(device)
             parts["discriminator"] = self.discriminator
+        self.teacher: Teacher | None = None
+        self.teacher_reader: TeacherReader | None = None
+        if config.loss.teacher or config.loss.teacher_knowledge:
+            self.teacher = Teacher().to(device)
+        if config.loss.teacher:
+            if not config.train.vocoder:
+                raise ConfigError("train.vocoder is empty, but loss.teacher listens to samples; name a weights file")
+            source = Path(config.train.vocoder)
+            self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
+            fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
+        if config.loss.teacher_knowledge:
+            self.teacher_reader = TeacherReader(config.model.decoder_widths[0]).to(device)
+            parts["teacher_reader"] = self.teacher_reader
         self.model: nn.Module = nn.ModuleDict(parts) if len(parts) > 1 else self.codec
         if config.train.initial:
             initial = Path(config.train.initial)
@@ -128,6 +143,25 @@ class CodecTask:
                 metrics["knowledge"] = known.item()
             loss = loss + weights.phones * surprise
             metrics["phones"] = surprise.item()
+        if self.teacher is not None:
+            taught, lessons = self.lessons(self.teacher, batch, decoded, knowledge, lost)
+            loss, metrics = loss + taught, metrics | lessons
+        return loss, metrics
+
+    def lessons(self, teacher: Teacher, batch: Crops, decoded: Tensor, knowledge: Tensor, lost: Tensor) -> tuple[Tensor, Metrics]:
+        """What the teacher's ear has to say: the weighted loss and its parts."""
+        weights, delay, frames = self.config.loss, self.config.model.look_ahead_frames, decoded.shape[1] // REDUCTION
+        weight = arrived(lost, delay, decoded.shape[1])
+        with torch.no_grad():
+            samples = torch.from_numpy(batch.clean).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES]
+            original = teacher(samples, frames)
+        loss, metrics = decoded.new_zeros(()), {}
+        if weights.teacher:
+            heard = teacher_loss(teacher(speak(self.vocoder, decoded), frames), original, weight)
+            loss, metrics["teacher"] = loss + weights.teacher * heard, heard.item()
+        if self.teacher_reader is not None:
+            read = teacher_loss([self.teacher_reader(knowledge, delay // REDUCTION, frames)], original[-1:], weight)
+            loss, metrics["teacher_knowledge"] = loss + weights.teacher_knowledge * read, read.item()
         return loss, metrics
 
     @torch.no_grad()
@@ -139,8 +173,10 @@ class CodecTask:
         used: list[Tensor] = []
         rounds = 3
         for step in range(rounds):
-            heard, clean = self.mels(self.validation.crops(step))
-            decoded, codes = codec(heard, torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device))
+            crops = self.validation.crops(step)
+            heard, clean = self.mels(crops)
+            lost = torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device)
+            decoded, codes, knowledge = codec.listen(heard, lost)
             decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
             figures["entropy_bits"] += code_entropy_bits(codes) / rounds
@@ -152,6 +188,10 @@ class CodecTask:
                 distance, divergence = recognizer_loss(again, original, everything, self.config.loss.posterior_kl)
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
+            if self.teacher is not None:
+                _, lessons = self.lessons(self.teacher, crops, decoded, knowledge, lost)
+                for name, value in lessons.items():
+                    figures[name] = figures.get(name, 0.0) + value / rounds
         figures["dead_levels"] = float((level_counts(torch.cat(used)) == 0).sum())
         if picture is not None:
             draw_spectrograms(picture, {"original": target[0].cpu().numpy(), "decoded": decoded[0].cpu().numpy()})
