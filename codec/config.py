@@ -120,7 +120,7 @@ class TrainConfig:
     bit_error_share: float = 0.0  # of the crops are decoded from codes with wrong bits
     bit_error_rate: tuple[float, float] = (0.001, 0.03)  # of the bits in such a crop
     recognizer: str = "runs/recognizer"  # run folder of the frozen recogniser
-    vocoder: str = ""  # run folder or weights file of the frozen vocoder that speaks to the teacher
+    vocoder: str = ""  # run folder or weights file of the frozen vocoder, where the teacher or a reward listens to samples
     initial: str = ""  # run folder or weights file that starts this run
     decoded_by: str = ""  # vocoder: run folder or weights file of a frozen codec whose decoded mel it learns to speak
     decoded_share: float = 0.7  # of the steps; the others hear original mel
@@ -149,7 +149,6 @@ class RLConfig:
     credit_reach_s: float = 0.08  # frame credit: how much before and after a code frame it answers for; about one phone
     reference: str = "transcript"  # what should be understood: transcript | heard, what the recogniser hears in the original
     trainable: str = "encoder"  # encoder | all: an ablation, whose decoder is another one afterwards
-    vocoder: str = ""  # run folder or weights file of the vocoder, for rewards that need samples
     link_share: float = 0.0  # of the utterances pass a narrow link on the way to the decoder
     link_profile: str = "standard"  # whose packets are lost
     link_loss_rate: tuple[float, float] = (0.05, 0.2)  # of the packets, drawn per utterance

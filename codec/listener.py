@@ -13,7 +13,7 @@ from codec.frontend import LogMel
 from codec.heard import Decoded, Reference
 from codec.quantizer import codes_to_values, damage
 from codec.recognizer import greedy
-from codec.rewards import REWARDS
+from codec.rewards import REWARDS, Reward
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned
 from codec.teacher import Teacher, speak
@@ -25,18 +25,17 @@ from codec.weights import fill, load_recognizer, part, read_weights
 ROWS_AT_ONCE = 16
 
 
+def _weighed(config: Config) -> list[Reward]:
+    return [REWARDS[name] for name, weight in config.reward.items() if weight and name in REWARDS]
+
+
 def needs_samples(config: Config) -> bool:
-    """Whether a weighted reward listens to samples."""
-    return any(weight and REWARDS[name].samples for name, weight in config.reward.items() if name in REWARDS)
-
-
-def needs_teacher(config: Config) -> bool:
-    """Whether a weighted reward asks the teacher."""
-    return any(weight and REWARDS[name].taught for name, weight in config.reward.items() if name in REWARDS)
+    """Whether anything listens to samples: a weighted reward or the teacher beside the anchor."""
+    return bool(config.loss.teacher) or any(reward.samples for reward in _weighed(config))
 
 
 class Listener:
-    """Front end, frozen recogniser and, where a reward listens to samples, frozen vocoder."""
+    """Front end, frozen recogniser and, where something listens to samples, frozen vocoder and teacher."""
 
     def __init__(self, config: Config, device: torch.device):
         self.device = device
@@ -44,10 +43,12 @@ class Listener:
         self.own_reference = config.rl.reference == "heard"
         self.frontend = LogMel(config.model.mels).to(device)
         self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
-        self.teacher = Teacher().to(device) if needs_teacher(config) else None
+        self.samples = any(reward.samples for reward in _weighed(config))  # what rewards ask for
+        self.taught = any(reward.taught for reward in _weighed(config))
+        self.teacher = Teacher().to(device) if self.taught or config.loss.teacher else None
         self.vocoder: Vocoder | None = None
         if needs_samples(config):
-            source = Path(config.rl.vocoder)
+            source = Path(config.train.vocoder)
             self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
             fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
 
@@ -76,10 +77,11 @@ class Listener:
         heard = [self._hear(decoder, *part, clean) for part in zip(values.split(at_once), lost.split(at_once), strict=True)]
         mel, phone_scores, letter_scores = (torch.cat(parts) for parts in zip(*heard, strict=True))
         samples = taught = None
-        if self.vocoder is not None:
+        if self.samples:
+            assert self.vocoder is not None
             flat = torch.cat([speak(self.vocoder, part) for part in mel.split(at_once)])
             samples = flat.unflatten(0, (rows, size))
-            if self.teacher is not None:
+            if self.taught:
                 taught = torch.cat([self._ask(part) for part in flat.split(at_once)]).unflatten(0, (rows, size))
         frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
         parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
@@ -104,6 +106,6 @@ class Listener:
         if self.own_reference:
             phones = greedy(phone_scores.cpu(), frames)
             letters = [text_to_letters(letters_to_text(heard)) for heard in greedy(letter_scores.cpu(), frames)]
-        samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.vocoder else None
-        taught = self._ask(samples.float().to(self.device)) if self.teacher and samples is not None else None
+        samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.samples else None
+        taught = self._ask(samples.float().to(self.device)) if self.taught and samples is not None else None
         return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples, taught)

@@ -23,17 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from codec import policy, train
+from codec.anchor import Anchor
 from codec.config import Config, ConfigError
-from codec.frontend import LOG_DEVIATION
 from codec.listener import Listener, needs_samples
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
-from codec.quantizer import quantize
-from codec.recognizer import recognizer_loss
 from codec.rewards import REWARDS, timed_total, total
 from codec.rollouts import Spoken, Utterances, frame_credit, judge, policy_loss, speech_frames, validation_utterances
 from codec.search import Stretches, best_of, versions_of
-from codec.tasks.codec import aligned, arrived
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
 from codec.weights import fill, part, read_weights
@@ -56,7 +53,10 @@ def check(config: Config) -> None:
         (rl.credit not in ("frame", "utterance"), f"rl.credit is {rl.credit!r}; write frame or utterance"),
         (rl.reference not in ("transcript", "heard"), f"rl.reference is {rl.reference!r}; write transcript or heard"),
         (rl.trainable not in ("encoder", "all"), f"rl.trainable is {rl.trainable!r}; write encoder or all"),
-        (needs_samples(config) and not rl.vocoder, "rl.vocoder is empty, but a reward listens to samples; name a weights file"),
+        (
+            needs_samples(config) and not settings.vocoder,
+            "train.vocoder is empty, but samples are needed; name a weights file",
+        ),
         (rl.rounds < 0 or rl.stretch_frames < 1, "rl.rounds counts from 0 and rl.stretch_frames from 1"),
         (bool(rl.rounds) and rl.credit != "frame", 'rl.rounds searches where something is heard; it needs rl.credit = "frame"'),
         (uneven, "train.steps and train.save_every must be multiples of rl.updates, or a resumed run would differ"),
@@ -84,6 +84,7 @@ class PolicyTask:
         check(config)
         self.config, self.device, self.team = config, device, team
         self.listener = Listener(config, device)
+        self.anchor = Anchor(config, self.listener)
         self.model = MelCodec(config.model).to(device)
         initial = Path(config.train.initial)
         fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
@@ -139,27 +140,12 @@ class PolicyTask:
         """1 for each code frame that carries speech, [B, T]."""
         return speech_frames(batch.samples, batch.lost.shape[1], self.listener.delay_frames).to(self.device)
 
-    def anchor(self, batch: Spoken, positions: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Mel distance per utterance [B] and the recogniser's stage 1 loss of what rounding sends over the same link."""
-        lost = torch.from_numpy(batch.lost).to(self.device)
-        _, values = quantize(positions, torch.from_numpy(batch.flips).to(self.device))
-        decoded, _ = self.model.decoder(values, lost, self.model.decoder.initial_state(len(values)))
-        decoded, target = aligned(decoded, clean, self.listener.delay_frames)
-        distance = (decoded - target).abs().mean((1, 2)) * LOG_DEVIATION
-        if not self.config.loss.recognizer:
-            return distance, distance.new_zeros(())
-        weight = arrived(lost, self.listener.delay_frames, target.shape[1])
-        recognizer = self.listener.recognizer
-        with torch.no_grad():
-            original = recognizer.listen(target)
-        return distance, recognizer_loss(recognizer.listen(decoded), original, weight, self.config.loss.posterior_kl)[0]
-
     def loss(self, batch: Spoken) -> tuple[Tensor, Metrics]:
         rl, weights, team = self.config.rl, self.config.loss, self.team
         heard, clean = self.listener.mels(batch)
         positions, _ = self.model.encoder(heard, self.model.encoder.initial_state(len(heard)))
         # Before the draws: mixed precision keeps the weights that it casts, and those cast without gradient give none.
-        mel, heard_loss = self.anchor(batch, positions, clean)
+        anchors = self.anchor(self.model.decoder, batch, positions, clean)
         if batch.step % rl.updates == 0:
             self.rollouts = self.roll(batch, positions, clean)
         assert self.rollouts is not None  # saved steps are multiples of the updates, so a resumed run begins with draws
@@ -182,17 +168,17 @@ class PolicyTask:
 
         kl = over_speech(policy.divergence(positions, stage_1, rl.temperature))
         entropy = over_speech(policy.entropy(positions, rl.temperature))
-        policy_term, mel_term, heard_term = mean(gradient), mean(mel), team.mean(heard_loss * rows, rows)
-        loss = rl.weight * policy_term + weights.mel * mel_term + weights.recognizer * heard_term
-        loss = loss + rl.kl * kl - rl.entropy * entropy
+        policy_term, terms = mean(gradient), {"mel": mean(anchors.pop("mel"))}
+        terms |= {name: team.mean(distance * rows, rows) for name, distance in anchors.items()}
+        loss = rl.weight * policy_term + rl.kl * kl - rl.entropy * entropy
+        loss = loss + sum(getattr(weights, name) * term for name, term in terms.items())
         with torch.no_grad():
             ratio = (log_probability - rollouts.log_probability).exp()
             clipped = ((ratio - 1).abs() > rl.clip).float().mean() if rl.clip else torch.zeros(())
         return loss, {
             **rollouts.metrics,
             "policy": policy_term.item(),
-            "mel": mel_term.item(),
-            "recognizer": heard_term.item(),
+            **{name: term.item() for name, term in terms.items()},
             "kl": kl.item(),
             "entropy_bits": entropy.item() / math.log(2),
             "clipped": clipped.item(),

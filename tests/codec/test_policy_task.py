@@ -16,7 +16,7 @@ from tests.codec.tiny import task_of
 
 
 def test_the_judges_in_memory_do_not_change_either(base: Path, corpus: Path) -> None:
-    task = task_of(base, corpus, "reward.stoi=1.0", f'rl.vocoder="{base / "base.safetensors"}"')
+    task = task_of(base, corpus, "reward.stoi=1.0", f'train.vocoder="{base / "base.safetensors"}"')
     assert task.listener.vocoder is not None
     frozen = (task.model.decoder, task.listener.vocoder, task.listener.recognizer, task.start)
     before = [{name: tensor.clone() for name, tensor in module.state_dict().items()} for module in frozen]

@@ -42,7 +42,7 @@ def test_every_published_experiment_runs_and_reports(
 @pytest.mark.parametrize("credit", ["frame", "utterance"])
 def test_not_one_byte_behind_the_quantiser_changes(credit: str, base: Path, corpus: Path, tmp_path: Path) -> None:
     before = digests(base)
-    more = [f'rl.credit="{credit}"', "reward.stoi=1.0", f'rl.vocoder="{base / "base.safetensors"}"', "train.learning_rate=1e-2"]
+    more = [f'rl.credit="{credit}"', "reward.stoi=1.0", f'train.vocoder="{base / "base.safetensors"}"', "train.learning_rate=1e-2"]
     assert rl.main(run_rl(base, corpus, tmp_path / "run", 4, *more)) == 0
     assert digests(base) == before
     shipped = load_file(base / "base.safetensors")
@@ -116,7 +116,8 @@ def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path:
         ("rl.rounds=-1", "counts from 0"),
         ('rl.reference="text"', "transcript or heard"),
         ('rl.trainable="vocoder"', "encoder or all"),
-        ("reward.stoi=1.0", "rl.vocoder is empty"),
+        ("reward.stoi=1.0", "train.vocoder is empty"),
+        ("loss.teacher=1.0", "train.vocoder is empty"),
         ("rl.updates=3", "multiples of rl.updates"),
         ("rl.link_loss_rate=[0.1, 1.0]", "below 1"),
         ("rl.link_burst_packets=0.5", "at least 1"),
