@@ -138,9 +138,10 @@ def stoi(decoded: Decoded, reference: Reference) -> Tensor:
 
 def timed_teacher_likeness(decoded: Decoded, reference: Reference) -> Tensor:
     assert decoded.taught is not None and reference.taught is not None
-    inside = torch.arange(decoded.taught.shape[2]) < reference.frames[:, None]
-    each = [likeness(heard, meant) for heard, meant in zip(decoded.taught, reference.taught, strict=True)]
-    return torch.stack(each) * inside.to(decoded.taught.device)[:, None]
+    result = decoded.taught.new_zeros(decoded.taught.shape[:3])
+    for row, length in enumerate(reference.frames.tolist()):
+        result[row, :, :length] = likeness(decoded.taught[row, :, :length], reference.taught[row, :length])
+    return result
 
 
 def teacher_likeness(decoded: Decoded, reference: Reference) -> Tensor:

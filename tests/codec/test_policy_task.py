@@ -29,6 +29,21 @@ def test_the_judges_in_memory_do_not_change_either(base: Path, corpus: Path) -> 
         assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
 
 
+def test_the_teacher_rewards_and_anchors_without_changing(base: Path, corpus: Path) -> None:
+    pytest.importorskip("moonshine_voice", reason="the teacher needs the extra moonshine: pip install 'clari[moonshine]'")
+    more = ["reward={teacher = 1.0}", "loss.teacher=1.0", f'train.vocoder="{base / "base.safetensors"}"']
+    task = task_of(base, corpus, *more)
+    loss, metrics = task.loss(task.batch(0))
+    loss.backward()
+    assert -1 < metrics["reward"] < 1 and metrics["equal_groups"] < 1 and 0 < metrics["teacher"] < 3
+    assert task.listener.teacher is not None and all(each.grad is None for each in task.listener.teacher.parameters())
+    weight = next(parameter for name, parameter in task.model.encoder.named_parameters() if name == "project.weight")
+    assert weight.grad is not None and weight.grad.abs().sum() > 0
+    # The anchor listens even where no reward asks for samples.
+    quiet = task_of(base, corpus, "reward={cer = 1.0}", *more[1:])
+    assert "teacher" in quiet.loss(quiet.batch(0))[1] and not quiet.listener.samples
+
+
 def test_everything_trainable_trains_the_decoder_also_in_mixed_precision(base: Path, corpus: Path) -> None:
     task = task_of(base, corpus, 'rl.trainable="all"')
     with torch.autocast("cpu", torch.bfloat16):

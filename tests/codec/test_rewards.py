@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +137,25 @@ def test_stoi_prefers_the_original() -> None:
     found = REWARDS["stoi"].whole(decoded, reference)
     assert torch.allclose(found[:, 0], torch.ones(2), atol=1e-3)
     assert (found[:, 0] > found[:, 1]).all() and (found[:, 1] > found[:, 2]).all()
+
+
+def taught(seconds: list[int]) -> tuple[Decoded, Reference]:
+    """What a teacher heard of two utterances: the original, more and more beside it, and something else."""
+    decoded, reference = pair(SAID, TEXTS, seconds)
+    generator = torch.Generator().manual_seed(0)
+    meant, other = (torch.randn(2, FRAMES, 16, generator=generator) for _ in range(2))
+    heard = torch.stack([meant, meant + 0.3 * other, meant + other, other], 1)
+    return dataclasses.replace(decoded, taught=heard), dataclasses.replace(reference, taught=meant)
+
+
+@pytest.mark.parametrize("frames", [[FRAMES, FRAMES], [15, 20]])
+def test_the_teacher_prefers_what_it_hears_in_the_original(frames: list[int]) -> None:
+    decoded, reference = taught(frames)
+    found, timed = REWARDS["teacher"].whole(decoded, reference), rewards.timed_teacher_likeness(decoded, reference)
+    assert torch.allclose(found[:, 0], torch.ones(2)) and (found.diff(dim=1) < -0.05).all() and found[:, 3].abs().max() < 0.2
+    for row, length in enumerate(frames):
+        assert not timed[row, :, length:].any()
+        assert torch.allclose(timed[row, :, :length].mean(1), found[row], atol=1e-5)
 
 
 def test_weights_trade_rewards_and_what_has_no_time_lies_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
