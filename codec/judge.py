@@ -1,4 +1,7 @@
-"""Recognisers that judge decoded speech. None of them is used in training.
+"""Recognisers that judge decoded speech.
+
+No training hears pocketsphinx or faster-whisper. Moonshine also teaches (codec/teacher.py): it may judge other codecs, and
+models that it did not teach.
 
     judge = CachedJudge(open_judge("pocketsphinx", workers=2), default_cache())
     for hypothesis in judge.transcribe(audios): ...

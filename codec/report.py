@@ -63,6 +63,8 @@ def _heading(setting: Setting) -> str:
             f" Every system but `original` heard noise of {setting.noise} at {setting.snr_db:g} dB SNR, which row `noisy` "
             "is before any codec; all figures are against the clean original."
         )
+    if setting.judge.startswith("moonshine"):
+        heading += " Moonshine taught the shipped models (codec/teacher.py): of clari its figures are no evidence."
     return heading
 
 

@@ -95,6 +95,16 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_the_teacher_is_no_witness(
+    options: list[str], fakes: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warning = "Moonshine taught the shipped models (codec/teacher.py): of clari its figures are no evidence."
+    for name in ("fake 1", "moonshine 1"):
+        monkeypatch.setattr(FakeJudge, "name", name)
+        assert evaluate.main(options) == 0
+        assert (warning in capsys.readouterr().out.splitlines()[0]) == (name == "moonshine 1")
+
+
 def test_tables(options: list[str], fakes: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(options) == 0
     printed = capsys.readouterr()
