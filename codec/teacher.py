@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.batches import RECOGNIZER_FRAME_SAMPLES
-from codec.config import MEL_FRAMES_PER_CODE
-from codec.moonshine_net import REACH_SAMPLES, STEP_SAMPLES, WIDTH
+from codec.moonshine_net import REACH_SAMPLES, STEP_SAMPLES
 from codec.moonshine_weights import load_encoder
-from codec.recognizer import REDUCTION
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 
 COMPARED = (1, 3, -1)  # outputs of the teacher's layers 2 and 4, which hear sounds, and the one that its decoder reads words from
@@ -45,18 +43,6 @@ def speak(vocoder: Vocoder, mel: Tensor) -> Tensor:
     """Log-mel [B, T, mels] -> samples [B, 160 T] without the vocoder's delay; what it has not said at the end is silence."""
     spoken, _ = vocoder(mel, vocoder.initial_state(len(mel)))
     return F.pad(spoken[:, DELAY_SAMPLES:], (0, DELAY_SAMPLES))
-
-
-class TeacherReader(nn.Module):
-    """One linear layer that reads what the teacher hears off what the decoder knows at 12.5 Hz; trained beside the codec."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.linear = nn.Linear(width, MEL_FRAMES_PER_CODE // REDUCTION * WIDTH)
-
-    def forward(self, knowledge: Tensor, late: int, frames: int) -> Tensor:
-        """[B, T, width] -> [B, frames, 288], the first `late` frames left out."""
-        return self.linear(knowledge).float().reshape(len(knowledge), -1, WIDTH)[:, late : late + frames]
 
 
 def teacher_loss(heard: list[Tensor], original: list[Tensor], weight: Tensor) -> Tensor:

@@ -16,33 +16,14 @@ from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import envelope_loss
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
-from codec.recognizer import HEAD_CLASSES, REDUCTION, Heads, Recognizer, divergences, recognizer_loss
+from codec.readers import Reader, TeacherReader
+from codec.recognizer import REDUCTION, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
-from codec.teacher import Teacher, TeacherReader, speak, teacher_loss
+from codec.teacher import Teacher, speak, teacher_loss
 from codec.team import ALONE, Team
 from codec.vocoder import Vocoder
 from codec.weights import fill, load_recognizer, part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
-
-
-class Reader(nn.Module):
-    """One linear layer that reads the recogniser's posteriors off what the decoder knows at 12.5 Hz.
-
-    Distillation at the bottleneck, as Mimi does it with larger teachers (Defossez et al. 2024, arXiv 2410.00037): the
-    codes learn to carry phones by a path shorter than that through the drawn spectrogram. It is trained beside the codec
-    and never ships.
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.frames = MEL_FRAMES_PER_CODE // REDUCTION
-        self.linear = nn.Linear(width, self.frames * sum(HEAD_CLASSES))
-
-    def forward(self, knowledge: Tensor, late: int, frames: int) -> Heads:
-        """[B, T, width] -> log-probabilities of `frames` recogniser frames, the first `late` of the decoded ones left out."""
-        scores = self.linear(knowledge).float().reshape(len(knowledge), -1, sum(HEAD_CLASSES))[:, late : late + frames]
-        phones, timed, letters = (F.log_softmax(part, dim=2) for part in scores.split(HEAD_CLASSES, dim=2))
-        return phones, timed, letters
 
 
 class CodecTask:

@@ -15,7 +15,8 @@ from codec.corpus import load_audio
 from codec.moonshine import model_folder
 from codec.moonshine_net import REACH_SAMPLES, STEP_SAMPLES, WIDTH, MoonshineEncoder
 from codec.moonshine_weights import load_encoder
-from codec.teacher import TeacherReader, likeness, on_our_frames, speak, teacher_loss
+from codec.readers import TeacherReader
+from codec.teacher import likeness, on_our_frames, speak, teacher_loss
 from codec.vocoder import Vocoder
 from stream.errors import ClariError
 from tests.codec.tiny import arguments, metrics
