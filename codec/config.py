@@ -6,6 +6,7 @@ keys are errors, and the whole configuration is written into every run folder an
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import tomllib
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from stream.frame import SAMPLES_PER_FRAME
 HOP_SAMPLES = 160  # one mel frame: 100 Hz
 MEL_FRAMES_PER_CODE = SAMPLES_PER_FRAME // HOP_SAMPLES  # 8; one code frame: 12.5 Hz
 BITS_PER_FRAME = 16
+
+
+MOVED = {("rl", "vocoder"): ("train", "vocoder")}  # runs and weights files of former versions hold the old names
 
 
 class ConfigError(ClariError):
@@ -205,10 +209,13 @@ def config_from_dict(values: dict[str, Any], where: str) -> Config:
         ConfigError: an unknown section or key, or a value of the wrong type.
     """
     sections = {item.name: item.default_factory for item in dataclasses.fields(Config) if item.name != "reward"}
-    tables = dict(values)
+    tables = copy.deepcopy(values)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {name} must be a section, like [train]; single values are written section.key")
+    for (section, name), (now, new_name) in MOVED.items():
+        if value := tables.get(section, {}).pop(name, None):
+            tables.setdefault(now, {}).setdefault(new_name, value)
     reward = _weights(tables.pop("reward", {}), f"{where} [reward]")
     unknown = sorted(set(tables) - set(sections))
     if unknown:

@@ -26,6 +26,13 @@ def test_wrong_configurations_name_the_key(override: str, says: str) -> None:
         load_config(CONFIGS / "vocoder.toml", [override])
 
 
+def test_keys_of_former_versions_are_understood() -> None:
+    """What was recorded beside weights must stay readable."""
+    assert load_config(CONFIGS / "rl.toml", ['rl.vocoder="old.safetensors"']).train.vocoder == "old.safetensors"
+    assert load_config(CONFIGS / "rl.toml", ['rl.vocoder="old"', 'train.vocoder="new"']).train.vocoder == "new"
+    assert load_config(CONFIGS / "rl.toml", ['rl.vocoder=""']).train.vocoder == ""
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_published_configurations_load(path: Path) -> None:
     config = load_config(path)

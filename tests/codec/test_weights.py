@@ -34,3 +34,10 @@ def test_weights_files_stand_in_for_runs(corpus: Path, tmp_path: Path, capsys: p
     (tmp_path / "garbage").write_bytes(b"garbage")
     assert weights_command.main(["--recognizer", str(tmp_path / "garbage"), "--out", str(tmp_path / "x")]) == 1
     assert "no clari weights" in capsys.readouterr().err
+
+
+def test_what_ships_can_be_read() -> None:
+    codec, config, training = weights_command.assemble(*[weights_command.SHIPPED / "base.safetensors"] * 2)
+    assert codec.config == config.model and training
+    recognizer = weights_command.load_recognizer(weights_command.SHIPPED / "recognizer.safetensors", config.model.mels)
+    assert not any(parameter.requires_grad for parameter in recognizer.parameters())
