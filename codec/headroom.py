@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from codec.config import Config, ConfigError, load_config
+from codec.heard import Decoded, Reference
 from codec.judge import CachedJudge, default_cache, open_judge, to_int16
 from codec.metrics import text_errors
 from codec.rewards import REWARDS
@@ -46,7 +47,7 @@ class Headroom:
         self.vocoder = Vocoder(config.model).eval().requires_grad_(False)
         fill(self.vocoder, part(read_weights(vocoder)[0], "vocoder."), vocoder)
         self.names = sorted(config.reward)
-        self.rewards: dict[str, list[np.ndarray]] = {name: [] for name in self.names}  # [utterances, found and rounded]
+        self.rewards: dict[str, list[np.ndarray]] = {name: [] for name in self.names}  # [utterances, found, rounded and original]
         self.changed: list[float] = []
         self.transcripts: list[str] = []
         self.audio: dict[str, list[np.ndarray]] = {system: [] for system in SYSTEMS}
@@ -62,8 +63,10 @@ class Headroom:
         positions, _ = task.model.encoder(heard, task.model.encoder.initial_state(len(heard)))
         codes = task.search(batch, positions, clean)
         decoded, reference = task.listener.listen(task.model.decoder, codes, batch, clean)
+        heard_originals = as_decoded(reference)
         for name in self.names:
-            self.rewards[name].append(REWARDS[name].whole(decoded, reference).numpy())
+            both = [REWARDS[name].whole(each, reference).numpy() for each in (decoded, heard_originals)]
+            self.rewards[name].append(np.concatenate(both, axis=1))
         self.changed.append(float((codes[:, 0] != codes[:, 1]).float().mean()))
         for row, samples in enumerate(batch.samples):
             self.transcripts.append(letters_to_text(batch.letters[row]))
@@ -76,12 +79,19 @@ class Headroom:
         return np.asarray(spoken[0, DELAY_SAMPLES:].numpy())
 
 
+def as_decoded(reference: Reference) -> Decoded:
+    """The original as if it had been decoded, one version of each utterance."""
+    samples, taught = (None if each is None else each[:, None] for each in (reference.samples, reference.taught))
+    scores = (reference.phone_scores[:, None], reference.letter_scores[:, None])
+    return Decoded(reference.mel[:, None], *scores, reference.frames, samples, taught)
+
+
 def report(headroom: Headroom, judge: CachedJudge) -> str:
     """Two tables: rewards, and what the judge understood."""
     rows = []
     for name, parts in headroom.rewards.items():
-        found, rounded = np.concatenate(parts).mean(0)
-        rows.append((name, f"{rounded:.3f}", f"{found:.3f}"))
+        found, rounded, original = np.concatenate(parts).mean(0) + 0.0  # no minus before a zero
+        rows.append((name, f"{original:.3f}", f"{rounded:.3f}", f"{found:.3f}"))
     counts = {
         system: [text_errors(text, said) for text, said in zip(headroom.transcripts, judge.transcribe(audio), strict=True)]
         for system, audio in headroom.audio.items()
@@ -99,7 +109,7 @@ def report(headroom: Headroom, judge: CachedJudge) -> str:
     gain = f"{100 * difference.value:.1f} [{100 * difference.low:.1f}, {100 * difference.high:.1f}] points"
     return (
         f"{len(headroom.transcripts)} utterances of the speakers set aside, {changed}\n\n"
-        f"{markdown_table(('reward', 'rounded', 'found'), rows)}\n\n"
+        f"{markdown_table(('reward', 'original', 'rounded', 'found'), rows)}\n\n"
         f"{markdown_table((judge.name, 'WER % [95 % CI]', 'CER % [95 % CI]'), judged)}\n\n"
         f"WER of found minus rounded: {gain}, p = {p:.4f} (paired bootstrap)"
     )

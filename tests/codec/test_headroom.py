@@ -35,8 +35,8 @@ def test_found_codes_are_better_by_the_reward_and_judged_beside_the_rounded_ones
     assert headroom.main([*common, "rl.rounds=3"]) == 0
     out = capsys.readouterr().out
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| ")]
-    rounded, found = map(float, cells[1][1:])
-    assert rounded < found < 0
+    original, rounded, found = map(float, cells[1][1:])
+    assert rounded < found < original == 0
     assert [row[0] for row in cells[2:]] == ["deaf 1", "original", "rounded", "found"]
     assert all(row[1].startswith("100.0 ") for row in cells[3:]) and "p = 1.0000" in out
     assert len(judge.audios) % 3 == 0 and all(audio.dtype == np.int16 for audio in judge.audios)
