@@ -51,7 +51,7 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
         batch = task.batch(step * config.rl.updates)
         heard, clean = task.listener.mels(batch)
         positions, _ = task.model.encoder(heard, task.model.encoder.initial_state(len(heard)))
-        common["anchor"].append(float(gradient(task.anchor(batch, positions, clean)[0].mean()).norm()))
+        common["anchor"].append(float(gradient(task.anchor(task.model.decoder, batch, positions, clean)["mel"].mean()).norm()))
         common["entropy"].append(float(policy.entropy(positions.detach(), config.rl.temperature).mean()) / np.log(2))
         speech = task.speech(batch)
         reached = speech * (1 - torch.from_numpy(batch.lost))
