@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from codec.config import Config, ConfigError, load_config
 from codec.heard import Decoded, Reference
@@ -24,10 +23,10 @@ from codec.judge import CachedJudge, default_cache, open_judge, to_int16
 from codec.metrics import text_errors
 from codec.rewards import REWARDS
 from codec.rl import PolicyTask
+from codec.teacher import speak
 from codec.text import letters_to_text
 from codec.train import build_parser
-from codec.vocoder import DELAY_SAMPLES, Vocoder
-from codec.weights import SHIPPED, fill, part, read_weights
+from codec.weights import SHIPPED, load_vocoder
 from stream.bootstrap import paired_difference, ratio_interval
 from stream.errors import run_command
 from stream.options import whole
@@ -44,8 +43,7 @@ class Headroom:
         self.task = PolicyTask(config, torch.device("cpu"))
         if self.task.validation is None:
             raise ConfigError("no speakers are set aside, so there is nobody to listen to; see data.validation_speakers")
-        self.vocoder = Vocoder(config.model).eval().requires_grad_(False)
-        fill(self.vocoder, part(read_weights(vocoder)[0], "vocoder."), vocoder)
+        self.vocoder = load_vocoder(vocoder, config.model)
         self.names = sorted(config.reward)
         self.rewards: dict[str, list[np.ndarray]] = {name: [] for name in self.names}  # [utterances, found, rounded and original]
         self.changed: list[float] = []
@@ -72,11 +70,7 @@ class Headroom:
             self.transcripts.append(letters_to_text(batch.letters[row]))
             self.audio["original"].append(to_int16(batch.clean[row, :samples]))
             for version, system in enumerate(("found", "rounded")):
-                self.audio[system].append(to_int16(self._speak(decoded.mel[row, version])[:samples]))
-
-    def _speak(self, mel: Tensor) -> np.ndarray:
-        spoken, _ = self.vocoder(mel[None], self.vocoder.initial_state(1))
-        return np.asarray(spoken[0, DELAY_SAMPLES:].numpy())
+                self.audio[system].append(to_int16(speak(self.vocoder, decoded.mel[row, version, None])[0].numpy()[:samples]))
 
 
 def as_decoded(reference: Reference) -> Decoded:

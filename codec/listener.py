@@ -19,7 +19,7 @@ from codec.tasks.codec import aligned
 from codec.teacher import Teacher, speak
 from codec.text import letters_to_text, text_to_letters
 from codec.vocoder import Vocoder
-from codec.weights import fill, load_recognizer, part, read_weights
+from codec.weights import load_recognizer, load_vocoder
 
 # Draws decoded together on a processor: their hidden layers stay in its cache, which saves a tenth of the time.
 ROWS_AT_ONCE = 16
@@ -48,9 +48,7 @@ class Listener:
         self.teacher = Teacher().to(device) if self.taught or config.loss.teacher else None
         self.vocoder: Vocoder | None = None
         if needs_samples(config):
-            source = Path(config.train.vocoder)
-            self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
-            fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
+            self.vocoder = load_vocoder(Path(config.train.vocoder), config.model).to(device)
 
     def mels(self, batch: Spoken) -> tuple[Tensor, Tensor]:
         """Log-mel of what is heard and of what should be said, [B, 8 T, mels] each."""

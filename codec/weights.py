@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from codec.config import Config, ConfigError, config_from_dict
+from codec.config import Config, ConfigError, ModelConfig, config_from_dict
 from codec.model import Codec
 from codec.recognizer import Recognizer
 from codec.run import Run, RunError
+from codec.vocoder import Vocoder
 from stream.errors import UsageError, run_command
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -93,6 +94,13 @@ def load_recognizer(source: Path, mels: int) -> Recognizer:
     recognizer = Recognizer(config.recognizer, mels)
     fill(recognizer, state, source)
     return recognizer.eval().requires_grad_(False)
+
+
+def load_vocoder(source: Path, model: ModelConfig) -> Vocoder:
+    """A frozen vocoder from a run or file."""
+    vocoder = Vocoder(model)
+    fill(vocoder, part(read_weights(source)[0], "vocoder."), source)
+    return vocoder.eval().requires_grad_(False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,8 +21,7 @@ from codec.recognizer import REDUCTION, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
 from codec.teacher import Teacher, speak, teacher_loss
 from codec.team import ALONE, Team
-from codec.vocoder import Vocoder
-from codec.weights import fill, load_recognizer, part, read_weights
+from codec.weights import fill, load_recognizer, load_vocoder, part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
 
@@ -51,9 +50,7 @@ class CodecTask:
         if config.loss.teacher:
             if not config.train.vocoder:
                 raise ConfigError("train.vocoder is empty, but loss.teacher listens to samples; name a weights file")
-            source = Path(config.train.vocoder)
-            self.vocoder = Vocoder(config.model).to(device).eval().requires_grad_(False)
-            fill(self.vocoder, part(read_weights(source)[0], "vocoder."), source)
+            self.vocoder = load_vocoder(Path(config.train.vocoder), config.model).to(device)
         if config.loss.teacher_knowledge:
             self.teacher_reader = TeacherReader(config.model.decoder_widths[0]).to(device)
             parts["teacher_reader"] = self.teacher_reader
