@@ -17,7 +17,7 @@ from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import WINDOW_SAMPLES, LogMel
-from codec.layers import State
+from codec.layers import Block, State
 from codec.quantizer import codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from stream.frame import SAMPLES_PER_FRAME
@@ -75,6 +75,11 @@ class Codec(nn.Module):
         """How many frames before one can still change its codes."""
         hops = self.mel_codec.encoder.memory_mel_frames + WINDOW_SAMPLES // HOP_SAMPLES - MEL_FRAMES_PER_CODE
         return math.ceil(hops / MEL_FRAMES_PER_CODE)
+
+    def large_matrices(self) -> set[str]:
+        """Names of the weights that ship in 8 bits: the matrices of the mel codec's blocks, most of all weights."""
+        blocks = [name for name, module in self.mel_codec.named_modules(prefix="mel_codec") if isinstance(module, Block)]
+        return {f"{name}.{matrix}.weight" for name in blocks for matrix in ("expand", "project")}
 
     def encoder_state(self, batch: int) -> State:
         return self.frontend.initial_state(batch), self.mel_codec.encoder.initial_state(batch)

@@ -1,10 +1,10 @@
-"""Weights outside of a run: one safetensors file in half precision with its configuration inside.
+"""Weights outside of a run: one safetensors file in shipped precision with its configuration inside.
 
     python -m codec.weights --codec runs/codec --vocoder runs/vocoder --out codec/weights/base.safetensors
     python -m codec.weights --recognizer runs/recognizer --out codec/weights/recognizer.safetensors
 
-What ships was rounded to float16, so these files hold it exactly: training goes on from them, and export and
-evaluation read them. Wherever a run folder is asked for, such a file may stand instead.
+What ships was rounded (codec/precision.py), so these files hold it exactly in float16: training goes on from them, and export
+and evaluation read them. Wherever a run folder is asked for, such a file may stand instead.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from codec.config import Config, ConfigError, ModelConfig, config_from_dict
 from codec.model import Codec
+from codec.precision import round_to_shipped
 from codec.recognizer import Recognizer
 from codec.run import Run, RunError
 from codec.vocoder import Vocoder
@@ -82,9 +82,7 @@ def assemble(codec_source: Path, vocoder_source: Path) -> tuple[Codec, Config, s
     codec = Codec(config.model)
     fill(codec.mel_codec, part(state, "mel_codec."), codec_source)
     fill(codec.vocoder, part(voice, "vocoder."), vocoder_source)
-    with torch.no_grad():
-        for parameter in codec.parameters():
-            parameter.copy_(parameter.half().float())
+    round_to_shipped(codec, codec.large_matrices())
     return codec.eval(), config, training if codec_source == vocoder_source else f"{training}, {voice_training}"
 
 

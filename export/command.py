@@ -20,7 +20,7 @@ from codec.config import BITS_PER_FRAME, HOP_SAMPLES
 from codec.model import Codec
 from codec.weights import assemble
 from export.graphs import DecoderStep, EncoderStep, decoder_id
-from export.onnx_file import halve_weights, set_metadata, to_onnx
+from export.onnx_file import pack_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
 from export.quantize import cost, quantize
 from stream.audio import read_file
@@ -85,7 +85,7 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
         "revision": git_revision(),
     }
     for graph, step, role in ((encoder, encoder_step, "encoder"), (decoder, decoder_step, "decoder")):
-        halve_weights(graph)
+        pack_weights(graph)
         set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.initial_state().shape[1]})
     parity = compare(encoder, decoder, encoder_step, decoder_step)
     parity.check()

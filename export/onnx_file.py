@@ -1,4 +1,4 @@
-"""Writing a step module as one self-contained .onnx file: graph, half-size weights and metadata."""
+"""Writing a step module as one self-contained .onnx file: graph, weights in few bytes, and metadata."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from codec.precision import grid_of
 from stream.engine import FORMAT_VERSION
 
 OPSET = 20
-SMALLEST_HALVED_ELEMENTS = 256
+SMALLEST_PACKED_ELEMENTS = 256
+HALF, COUNTS, STEPS, WHOLE = "_half", "_counts", "_steps", "_float"  # appended to a weight's name for what holds it
 
 
 def to_onnx(step: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str], output_names: list[str]) -> onnx.ModelProto:
@@ -37,28 +39,76 @@ def to_onnx(step: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str],
     return program.model_proto
 
 
-def halve_weights(model: onnx.ModelProto) -> int:
-    """Store every weight that float16 holds exactly as float16, cast back at load; returns how many bytes that saves.
+def pack_weights(model: onnx.ModelProto) -> int:
+    """Store every weight in the fewest bytes that hold it exactly; returns how many bytes that saves.
 
-    The weights were rounded to float16 beforehand, so this is lossless; bases that were not stay float32.
+    Matrices that lie on a grid of 8 bits per output channel (codec/precision.py) become counts and steps, what float16 holds
+    becomes float16; both are computed back at load. Trained weights were rounded to one or the other beforehand, so this is
+    lossless; bases that were not stay float32.
     """
     saved = 0
-    casts = []
+    nodes: list[onnx.NodeProto] = []
+    added: list[onnx.TensorProto] = []
     for initializer in model.graph.initializer:
-        if initializer.data_type != TensorProto.FLOAT:
-            continue
         values = numpy_helper.to_array(initializer)
-        with np.errstate(over="ignore"):
-            halved = values.astype(np.float16)
-        if values.size < SMALLEST_HALVED_ELEMENTS or not np.array_equal(halved.astype(np.float32), values):
+        if initializer.data_type != TensorProto.FLOAT or values.size < SMALLEST_PACKED_ELEMENTS:
             continue
         name = initializer.name
-        initializer.CopyFrom(numpy_helper.from_array(halved, name + "_half"))
-        casts.append(helper.make_node("Cast", [name + "_half"], [name], name=name + "_cast", to=TensorProto.FLOAT))
-        saved += values.size * 2
-    for place, node in enumerate(casts):
+        if (found := _grid(values)) is not None:
+            counts, steps = found
+            initializer.CopyFrom(numpy_helper.from_array(counts, name + COUNTS))
+            added.append(numpy_helper.from_array(steps.astype(np.float16), name + STEPS))
+            for stored in (name + COUNTS, name + STEPS):
+                nodes.append(helper.make_node("Cast", [stored], [stored + WHOLE], stored + "_cast", to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [name + COUNTS + WHOLE, name + STEPS + WHOLE], [name], name + "_product"))
+            saved += values.size * 3
+        elif (halved := _halved(values)) is not None:
+            initializer.CopyFrom(numpy_helper.from_array(halved, name + HALF))
+            nodes.append(helper.make_node("Cast", [name + HALF], [name], name + "_cast", to=TensorProto.FLOAT))
+            saved += values.size * 2
+    model.graph.initializer.extend(added)
+    for place, node in enumerate(nodes):
         model.graph.node.insert(place, node)
     return saved
+
+
+def _grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Counts and steps of a matrix whose rows or columns lie on a grid."""
+    if values.ndim != 2:
+        return None
+    for matrix, back in ((values, False), (values.T, True)):
+        if (found := grid_of(matrix)) is not None:
+            counts, steps = found
+            return (np.ascontiguousarray(counts.T), steps.T) if back else found
+    return None
+
+
+def _halved(values: np.ndarray) -> np.ndarray | None:
+    with np.errstate(over="ignore"):
+        halved = values.astype(np.float16)
+    return halved if np.array_equal(halved.astype(np.float32), values) else None
+
+
+def unpack_weights(model: onnx.ModelProto) -> set[str]:
+    """Undo `pack_weights`; returns the names of the weights that were stored in fewer bytes: the trained ones."""
+    stored = {item.name: item for item in model.graph.initializer}
+    trained = set()
+    for node in [node for node in model.graph.node if node.op_type in ("Cast", "Mul")]:
+        name = node.output[0]
+        if node.op_type == "Cast" and node.input[0] in (name + HALF, name.removesuffix(WHOLE)) and node.input[0] in stored:
+            item = stored[node.input[0]]
+            item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item).astype(np.float32), name))
+            trained.add(name)
+        elif list(node.input) == [name + COUNTS + WHOLE, name + STEPS + WHOLE]:
+            counts, steps = (stored[name + part] for part in (COUNTS, STEPS))
+            product = numpy_helper.to_array(counts) * numpy_helper.to_array(steps)
+            counts.CopyFrom(numpy_helper.from_array(product, name))
+            model.graph.initializer.remove(steps)
+            trained = trained - set(node.input) | {name}
+        else:
+            continue
+        model.graph.node.remove(node)
+    return trained
 
 
 def set_metadata(model: onnx.ModelProto, metadata: dict[str, object]) -> None:

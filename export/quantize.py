@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from codec.metrics import mel_distance
-from export.onnx_file import halve_weights
+from export.onnx_file import pack_weights, unpack_weights
 from stream.engine import find_graph, load_decoder, load_encoder, open_graph
 from stream.errors import FileError
 from stream.frame import SAMPLES_PER_FRAME, Pcm
@@ -44,23 +43,10 @@ class Cost:
     bytes_after: int
 
 
-def restore_weights(model: onnx.ModelProto) -> set[str]:
-    """Undo `halve_weights`; returns the names of the weights that were stored in half the bytes: the trained ones."""
-    halves = {item.name: item for item in model.graph.initializer if item.data_type == TensorProto.FLOAT16}
-    trained = set()
-    for node in list(model.graph.node):
-        if node.op_type == "Cast" and node.input[0] in halves:
-            item = halves[node.input[0]]
-            item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item).astype(np.float32), node.output[0]))
-            trained.add(node.output[0])
-            model.graph.node.remove(node)
-    return trained
-
-
 def quantize_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """A graph with the trained matrices in 8 bits and the same metadata but for the name."""
     metadata = list(model.metadata_props)
-    trained = restore_weights(model)
+    trained = unpack_weights(model)
     matrices = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in trained]
     logging.getLogger().setLevel(logging.ERROR)  # that a pre-processing step could be run is no news
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +61,7 @@ def quantize_graph(model: onnx.ModelProto) -> onnx.ModelProto:
             reduce_range=True,
         )
         quantized = onnx.load(path)
-    halve_weights(quantized)
+    pack_weights(quantized)
     del quantized.metadata_props[:]
     quantized.metadata_props.extend(metadata)
     return quantized

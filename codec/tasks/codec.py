@@ -13,6 +13,7 @@ from codec.batches import UNKNOWN_PHONE, Batches, Crops, validation_batches
 from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, Config, ConfigError
 from codec.discriminators import MelDiscriminator, adversarial_losses
 from codec.frontend import LOG_DEVIATION, LogMel
+from codec.growth import grow
 from codec.losses import envelope_loss
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
@@ -57,10 +58,12 @@ class CodecTask:
         self.model: nn.Module = nn.ModuleDict(parts) if len(parts) > 1 else self.codec
         if config.train.initial:
             initial = Path(config.train.initial)
-            known, _, _ = read_weights(initial)
+            known, before, _ = read_weights(initial)
             for name, network in parts.items():
                 beside = network is not self.codec  # what trained beside the codec is not in a weights file that shipped
-                if not beside or any(key.startswith(f"{name}.") for key in known):
+                if not beside:
+                    grow(self.codec, part(known, "mel_codec."), before.model, config.model, initial)
+                elif any(key.startswith(f"{name}.") for key in known):
                     fill(network, part(known, f"{name}."), initial)
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:

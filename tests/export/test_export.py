@@ -12,22 +12,24 @@ import torch
 from codec import train
 from codec.corpus import pack
 from codec.model import Codec
+from codec.precision import round_to_shipped
 from export import command
 from export.command import export
 from export.graphs import DecoderStep, EncoderStep, PackedState, decoder_id
-from export.onnx_file import halve_weights
+from export.onnx_file import pack_weights, unpack_weights
 from export.parity import LARGEST_PCM_DIFFERENCE, Parity, ParityError, compare
 from stream.engine import load_decoder, load_encoder
 from tests.codec.test_layers import SMALL
 from tests.codec.tiny import arguments
 from tests.conftest import speech_like
 
+FLOAT, HALF, BYTE = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8
+
 
 def small_codec(seed: int = 0) -> Codec:
     torch.manual_seed(seed)
     codec = Codec(SMALL).eval().requires_grad_(False)
-    for parameter in codec.parameters():
-        parameter.copy_(parameter.half().float())  # shipped precision
+    round_to_shipped(codec, codec.large_matrices())
     return codec
 
 
@@ -68,13 +70,25 @@ def test_chained_onnx_steps_equal_the_whole_offline_call(exported: tuple[Codec, 
     assert np.abs(direct[0].numpy() - heard).max() < 1e-5
 
 
-def test_weights_are_stored_in_half_the_bytes_without_loss(exported: tuple[Codec, Path, Parity]) -> None:
-    model = onnx.load(exported[1] / "decoder.onnx", load_external_data=False)
-    halves = [item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT16]
-    floats = [item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT and np.prod(item.dims) > 5000]
-    assert len(halves) > 10
-    assert [list(item.dims) for item in floats] == [[514, 480]]  # the transform's basis stays exact
-    assert halve_weights(model) == 0  # what is left does not survive rounding
+def test_weights_are_stored_in_few_bytes_without_loss(exported: tuple[Codec, Path, Parity]) -> None:
+    codec, out, _ = exported
+    model = onnx.load(out / "decoder.onnx", load_external_data=False)
+    kinds = {kind: [item for item in model.graph.initializer if item.data_type == kind] for kind in (FLOAT, HALF, BYTE)}
+    blocks = sum(SMALL.decoder_blocks)
+    assert len(kinds[BYTE]) == 2 * blocks  # two matrices each
+    assert len(kinds[HALF]) > 10
+    assert [list(item.dims) for item in kinds[FLOAT] if np.prod(item.dims) > 5000] == [[514, 480]]  # the transform's basis is exact
+    assert pack_weights(model) == 0  # what is left survives no rounding
+    trained = unpack_weights(model)
+    assert not any(item.data_type in (HALF, BYTE) for item in model.graph.initializer)
+    assert len(trained) == len(kinds[HALF])  # the steps of those in bytes count among them
+    weights = [onnx.numpy_helper.to_array(item) for item in model.graph.initializer if item.name in trained]
+    expected = codec.mel_codec.decoder.stack.layers[0].expand.weight.numpy()
+    assert any(np.array_equal(each, expected.T) or np.array_equal(each, expected) for each in weights)
+    onnx.checker.check_model(model)
+    assert pack_weights(model) > 0
+    again = [item for item in model.graph.initializer if item.data_type == BYTE]
+    assert len(again) == len(kinds[BYTE])
 
 
 def test_graphs_hold_no_names_of_the_exporting_machine(exported: tuple[Codec, Path, Parity]) -> None:
@@ -84,7 +98,7 @@ def test_graphs_hold_no_names_of_the_exporting_machine(exported: tuple[Codec, Pa
 
 
 def test_graphs_that_disagree_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "halve_weights", spoil_last)
+    monkeypatch.setattr(command, "pack_weights", spoil_last)
     with pytest.raises(ParityError, match="disagree"):
         export(small_codec(), "tiny", "a test", tmp_path / "out")
     assert not (tmp_path / "out").exists()
