@@ -1,7 +1,7 @@
 """Moonshine tiny as a differentiable network: a recogniser of everyday strength that tells training what is understood.
 
 Jeffries et al. 2024, arXiv 2410.15608: three convolutions take 16 kHz samples to 41.7 Hz, six transformer layers listen in
-both directions; the half that writes words from it is not needed here. Weights come from the package of the extra
+both directions; codec/moonshine_writer.py is the half that writes words from it. Weights come from the package of the extra
 `moonshine` (MIT licence, codec/moonshine_weights.py); gradients pass through to the samples.
 
 A model that has learnt from this recogniser must not be judged by it.
@@ -19,10 +19,10 @@ STEP_SAMPLES = 64 * 3 * 2  # 24 ms per frame
 REACH_SAMPLES = 127 + 64 * (6 + 3 * 2)  # samples that one frame hears before the transformer
 
 
-def _rotate(x: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021, arXiv 2104.09864) of [B, heads, T, 36], pairs side by side."""
+def rotate(x: Tensor, first: int = 0) -> Tensor:
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864) of [B, heads, T, 36] from place `first` on, pairs side by side."""
     rates = 10_000 ** -(torch.arange(0, ROTATED, 2, device=x.device) / ROTATED)
-    angles = torch.outer(torch.arange(x.shape[2], device=x.device), rates)
+    angles = torch.outer(torch.arange(first, first + x.shape[2], device=x.device), rates)
     cosine, sine = angles.cos(), angles.sin()
     turned, rest = x[..., :ROTATED], x[..., ROTATED:]
     even, odd = turned[..., 0::2], turned[..., 1::2]
@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (project(x).unflatten(2, (HEADS, -1)).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj))
-        x = F.scaled_dot_product_attention(_rotate(q), _rotate(k), v)
+        x = F.scaled_dot_product_attention(rotate(q), rotate(k), v)
         return torch.as_tensor(self.o_proj(x.transpose(1, 2).flatten(2)))
 
 

@@ -1,20 +1,25 @@
-"""The weights of Moonshine's ear out of its package: onnxruntime's file back to ONNX, its 8-bit matrices back to floats."""
+"""The weights of Moonshine out of its package: onnxruntime's file back to ONNX, its 8-bit matrices back to floats."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from codec.moonshine import CURE, model_folder
 from codec.moonshine_net import MoonshineEncoder
+from codec.moonshine_writer import MoonshineWriter
 from stream.errors import ClariError
 
 QUANTIZED = ("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
 NORM = {"/groupnorm/Mul": "groupnorm.weight", "/groupnorm/Add": "groupnorm.bias"}  # lost their names in the export
+SHARED = "_merged_0"  # ends the names of weights that both branches of the writing half use
+WHOLE_BRANCH = "else_branch"  # the one that begins with no past, and so holds every layer
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -40,29 +45,42 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ClariError(f"{path.name} of moonshine cannot be read ({str(error).splitlines()[0][:80]}); {CURE}") from None
         graph = onnx.load(str(plain)).graph
     values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
-    found = {name.removesuffix("_add_tensor"): value for name, value in values.items()}
-    for node in graph.node:
+    found = {name.removesuffix("_add_tensor").removesuffix(SHARED): value for name, value in values.items()}
+    branches = [item.g for node in graph.node if node.op_type == "If" for item in node.attribute if item.name == WHOLE_BRANCH]
+    for node in [*graph.node, *(node for branch in branches for node in branch.node)]:
         matrix = next((name for name in node.input if name.endswith("_quantized") and name in values), None)
-        if node.op_type in QUANTIZED and matrix:
+        if matrix and (node.op_type in QUANTIZED or node.op_type == "Gather"):
             scale, zero = (values[matrix.replace("_quantized", end)].astype(np.float32) for end in ("_scale", "_zero_point"))
-            layer = node.name.strip("/").removesuffix("/MatMul_quant").replace("/", ".")
-            found[f"{layer}.weight"] = ((values[matrix].astype(np.float32) - zero) * scale).T
+            layer = node.name.strip("/").removesuffix("/MatMul_quant").removesuffix("/Gather").replace("/", ".")
+            weight = (values[matrix].astype(np.float32) - zero) * scale
+            found[f"{layer}.weight"] = weight if node.op_type == "Gather" else weight.T
         elif node.name in NORM:
             found[NORM[node.name]] = values[node.input[1]].reshape(-1)
     return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
 
-def load_encoder() -> MoonshineEncoder:
-    """The frozen network with its weights.
+def _filled(network: Network, file: str, prefix: str = "") -> Network:
+    """The network with the weights of one file of the package, frozen.
 
     Raises:
         ClariError: the package, its model or what reads it is missing, or the model is another one.
     """
-    network = MoonshineEncoder()
-    path = model_folder() / "encoder_model.ort"
+    path = model_folder() / file
     tensors, wanted = read_tensors(path), network.state_dict()
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     wrong = [name for name in wanted if name not in tensors or tensors[name].shape != wanted[name].shape]
     if wrong:
         raise ClariError(f"{path.name} of moonshine has no {wrong[0]} as this program knows it; {CURE}")
     network.load_state_dict({name: tensors[name] for name in wanted})
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    return network
+
+
+def load_encoder() -> MoonshineEncoder:
+    """The half that listens. Raises ClariError, see `_filled`."""
+    return _filled(MoonshineEncoder(), "encoder_model.ort")
+
+
+def load_writer() -> MoonshineWriter:
+    """The half that writes. Raises ClariError, see `_filled`."""
+    return _filled(MoonshineWriter(), "decoder_model_merged.ort", "model.decoder.")

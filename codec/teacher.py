@@ -11,9 +11,12 @@ from torch.nn import functional as F
 
 from codec.batches import RECOGNIZER_FRAME_SAMPLES
 from codec.moonshine_net import REACH_SAMPLES, STEP_SAMPLES
-from codec.moonshine_weights import load_encoder
+from codec.moonshine_weights import load_encoder, load_writer
+from codec.moonshine_writer import END, MoonshineWriter
 from codec.vocoder import DELAY_SAMPLES, Vocoder
+from stream.frame import SAMPLE_RATE_HZ
 
+TOKENS_PER_S = 8  # more than fast speakers say; one that is stuck repeats itself no longer than that
 COMPARED = (1, 3, -1)  # outputs of the teacher's layers 2 and 4, which hear sounds, and the one that its decoder reads words from
 
 
@@ -28,15 +31,23 @@ def on_our_frames(heard: Tensor, frames: int) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """Samples [B, N] -> what the frozen recogniser hears in its COMPARED layers, [B, frames, 288] each."""
+    """Samples [B, N] -> what the frozen recogniser hears in its COMPARED layers, [B, frames, 288] each.
 
-    def __init__(self) -> None:
+    `writes`: it also says what it would write (`words_loss`).
+    """
+
+    def __init__(self, writes: bool = False) -> None:
         super().__init__()
         self.encoder = load_encoder()
+        self.writer = load_writer() if writes else None
+
+    def hear(self, samples: Tensor) -> list[Tensor]:
+        """The same every 24 ms: [B, T, 288] each."""
+        hidden = self.encoder(samples)
+        return [hidden[layer] for layer in COMPARED]
 
     def forward(self, samples: Tensor, frames: int) -> list[Tensor]:
-        hidden = self.encoder(samples)
-        return [on_our_frames(hidden[layer].float(), frames) for layer in COMPARED]
+        return [on_our_frames(layer.float(), frames) for layer in self.hear(samples)]
 
 
 def speak(vocoder: Vocoder, mel: Tensor) -> Tensor:
@@ -55,6 +66,24 @@ def teacher_loss(heard: list[Tensor], original: list[Tensor], weight: Tensor) ->
         difference, size = ((x.abs().mean(2) * weight).sum(1) for x in (said - meant, meant))
         distances.append((difference / (size + 1e-6)).mean())
     return torch.stack(distances).mean()
+
+
+def words_loss(writer: MoonshineWriter, heard: Tensor, original: Tensor, weight: Tensor) -> Tensor:
+    """How differently words would be written: KL divergence in nats per token, from last layers [B, T, 288] every 24 ms.
+
+    The recogniser writes what it hears in the original, and is asked for the next token after each with either in its ear.
+    `weight` [B] says how much each crop counts.
+    """
+    if torch.is_autocast_enabled(heard.device.type):  # casting all weights anew for every token would take longer than writing
+        writer.to(torch.get_autocast_dtype(heard.device.type))
+    longest = 2 + int(heard.shape[1] * STEP_SAMPLES / SAMPLE_RATE_HZ * TOKENS_PER_S)
+    tokens = writer.write(original, longest)[:, :-1]
+    with torch.no_grad():
+        meant = F.log_softmax(writer(tokens, original).float(), 2)
+    said = F.log_softmax(writer(tokens, heard).float(), 2)
+    counts = (tokens != END) * weight[:, None]
+    divergence = (meant.exp() * (meant - said)).sum(2)
+    return (divergence * counts).sum() / counts.sum().clamp(min=1)
 
 
 def likeness(heard: Tensor, original: Tensor) -> Tensor:

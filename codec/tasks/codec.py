@@ -20,7 +20,7 @@ from codec.pictures import draw_spectrograms
 from codec.readers import Reader, TeacherReader
 from codec.recognizer import REDUCTION, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
-from codec.teacher import Teacher, speak, teacher_loss
+from codec.teacher import Teacher, on_our_frames, speak, teacher_loss, words_loss
 from codec.team import ALONE, Team
 from codec.weights import fill, load_recognizer, load_vocoder, part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
@@ -46,11 +46,11 @@ class CodecTask:
             parts["discriminator"] = self.discriminator
         self.teacher: Teacher | None = None
         self.teacher_reader: TeacherReader | None = None
-        if config.loss.teacher or config.loss.teacher_knowledge:
-            self.teacher = Teacher().to(device)
-        if config.loss.teacher:
+        if config.loss.teacher or config.loss.teacher_knowledge or config.loss.words:
+            self.teacher = Teacher(writes=config.loss.words > 0).to(device)
+        if config.loss.teacher or config.loss.words:
             if not config.train.vocoder:
-                raise ConfigError("train.vocoder is empty, but loss.teacher listens to samples; name a weights file")
+                raise ConfigError("train.vocoder is empty, but the teacher listens to samples; name a weights file")
             self.vocoder = load_vocoder(Path(config.train.vocoder), config.model).to(device)
         if config.loss.teacher_knowledge:
             self.teacher_reader = TeacherReader(config.model.decoder_widths[0]).to(device)
@@ -135,11 +135,16 @@ class CodecTask:
         weight = arrived(lost, delay, decoded.shape[1])
         with torch.no_grad():
             samples = torch.from_numpy(batch.clean).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES]
-            original = teacher(samples, frames)
+            said = teacher.hear(samples)
+            original = [on_our_frames(layer.float(), frames) for layer in said]
         loss, metrics = decoded.new_zeros(()), {}
-        if weights.teacher:
-            heard = teacher_loss(teacher(speak(self.vocoder, decoded), frames), original, weight)
+        if weights.teacher or weights.words:
+            again = teacher.hear(speak(self.vocoder, decoded))
+            heard = teacher_loss([on_our_frames(layer.float(), frames) for layer in again], original, weight)
             loss, metrics["teacher"] = loss + weights.teacher * heard, heard.item()
+            if teacher.writer is not None:
+                words = words_loss(teacher.writer, again[-1], said[-1], weight.amin(1))
+                loss, metrics["words"] = loss + weights.words * words, words.item()
         if self.teacher_reader is not None:
             read = teacher_loss([self.teacher_reader(knowledge, delay // REDUCTION, frames)], original[-1:], weight)
             loss, metrics["teacher_knowledge"] = loss + weights.teacher_knowledge * read, read.item()
