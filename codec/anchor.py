@@ -10,10 +10,10 @@ from codec.config import HOP_SAMPLES, Config
 from codec.frontend import LOG_DEVIATION
 from codec.listener import Listener
 from codec.quantizer import quantize
-from codec.recognizer import REDUCTION, recognizer_loss
+from codec.recognizer import recognizer_loss
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned, arrived
-from codec.teacher import speak, teacher_loss
+from codec.teacher import lessons
 
 
 class Anchor:
@@ -36,16 +36,16 @@ class Anchor:
                 original = listener.recognizer.listen(target)
             again = listener.recognizer.listen(decoded)
             distances["recognizer"], _ = recognizer_loss(again, original, weight, self.loss.posterior_kl)
-        if self.loss.teacher:
-            distances["teacher"] = self._taught(decoded, batch, weight)
+        if self.loss.teacher or self.loss.words:
+            distances |= self._taught(decoded, batch, weight)
         return distances
 
-    def _taught(self, decoded: Tensor, batch: Spoken, weight: Tensor) -> Tensor:
-        teacher, vocoder, frames = self.listener.teacher, self.listener.vocoder, decoded.shape[1] // REDUCTION
+    def _taught(self, decoded: Tensor, batch: Spoken, weight: Tensor) -> dict[str, Tensor]:
+        teacher, vocoder = self.listener.teacher, self.listener.vocoder
         assert teacher is not None and vocoder is not None
         spoken = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES).to(decoded.device)
-        inside = torch.arange(frames, device=decoded.device) < spoken[:, None]
+        outside = torch.arange(weight.shape[1], device=decoded.device) >= spoken[:, None]
         samples = torch.from_numpy(batch.clean)[:, : decoded.shape[1] * HOP_SAMPLES]
         with torch.no_grad():
-            original = teacher(samples.float().to(decoded.device), frames)
-        return teacher_loss(teacher(speak(vocoder, decoded), frames), original, weight * inside)
+            said = teacher.hear(samples.float().to(decoded.device))
+        return lessons(teacher, vocoder, decoded, said, weight.masked_fill(outside, 0), weight.masked_fill(outside, 1).amin(1))

@@ -77,7 +77,8 @@ def as_decoded(reference: Reference) -> Decoded:
     """The original as if it had been decoded, one version of each utterance."""
     samples, taught = (None if each is None else each[:, None] for each in (reference.samples, reference.taught))
     scores = (reference.phone_scores[:, None], reference.letter_scores[:, None])
-    return Decoded(reference.mel[:, None], *scores, reference.frames, samples, taught)
+    written = reference.written.scores[:, None] if reference.written is not None else None
+    return Decoded(reference.mel[:, None], *scores, reference.frames, samples, taught, written)
 
 
 def report(headroom: Headroom, judge: CachedJudge) -> str:

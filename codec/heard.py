@@ -14,6 +14,7 @@ from torch import Tensor
 
 from codec.alignment import forced_path, owners
 from codec.recognizer import greedy
+from codec.teacher import Written
 from codec.text import LETTER_INDEX
 
 SPACE = LETTER_INDEX[" "]
@@ -66,7 +67,7 @@ class Reference:
     mel: log-mel [B, T, mels] of the clean original; frames: int64 [B] on the CPU, how many recogniser frames hold
     speech; phones, letters: CTC targets; phone_scores, letter_scores: the recogniser's log-probabilities [B, T / 4, K]
     of the original; samples: [B, N] of the original, beside `mel`, where a reward listens to samples; taught:
-    [B, T / 4, 288], what the teacher hears of them (codec/teacher.py), where a reward asks it.
+    [B, T / 4, 288], what the teacher hears of them (codec/teacher.py), and written: what it writes, where a reward asks it.
     """
 
     mel: Tensor
@@ -77,6 +78,7 @@ class Reference:
     letter_scores: Tensor
     samples: Tensor | None = None
     taught: Tensor | None = None
+    written: Written | None = None
 
     @cached_property
     def words(self) -> list[list[tuple[int, ...]]]:
@@ -107,7 +109,8 @@ class Decoded:
 
     mel: log-mel [B, G, T, mels]; phone_scores, letter_scores: the recogniser's log-probabilities [B, G, T / 4, K];
     frames: int64 [B], how many recogniser frames hold speech; samples: [B, G, N] where a reward listens to samples;
-    taught: [B, G, T / 4, 288], what the teacher hears of them, where a reward asks it.
+    taught: [B, G, T / 4, 288], what the teacher hears of them, and token_scores: [B, G, L], log-probabilities of what it wrote
+    of the original with them in its ear, where a reward asks it.
     """
 
     mel: Tensor
@@ -116,6 +119,7 @@ class Decoded:
     frames: Tensor
     samples: Tensor | None = None
     taught: Tensor | None = None
+    token_scores: Tensor | None = None
 
     def _greedy(self, scores: Tensor) -> Group:
         size = scores.shape[1]

@@ -12,11 +12,11 @@ from codec.config import HOP_SAMPLES, Config
 from codec.frontend import LogMel
 from codec.heard import Decoded, Reference
 from codec.quantizer import codes_to_values, damage
-from codec.recognizer import greedy
+from codec.recognizer import REDUCTION, greedy
 from codec.rewards import REWARDS, Reward
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned
-from codec.teacher import Teacher, speak
+from codec.teacher import Teacher, on_our_frames, speak, token_scores, write
 from codec.text import letters_to_text, text_to_letters
 from codec.vocoder import Vocoder
 from codec.weights import load_recognizer, load_vocoder
@@ -31,7 +31,7 @@ def _weighed(config: Config) -> list[Reward]:
 
 def needs_samples(config: Config) -> bool:
     """Whether anything listens to samples: a weighted reward or the teacher beside the anchor."""
-    return bool(config.loss.teacher) or any(reward.samples for reward in _weighed(config))
+    return bool(config.loss.teacher or config.loss.words) or any(reward.samples for reward in _weighed(config))
 
 
 class Listener:
@@ -45,7 +45,10 @@ class Listener:
         self.recognizer = load_recognizer(Path(config.train.recognizer), config.model.mels).to(device)
         self.samples = any(reward.samples for reward in _weighed(config))  # what rewards ask for
         self.taught = any(reward.taught for reward in _weighed(config))
-        self.teacher = Teacher().to(device) if self.taught or config.loss.teacher else None
+        self.written = any(reward.written for reward in _weighed(config))
+        self.teacher: Teacher | None = None
+        if self.taught or self.written or config.loss.teacher or config.loss.words:
+            self.teacher = Teacher(writes=self.written or config.loss.words > 0).to(device)
         self.vocoder: Vocoder | None = None
         if needs_samples(config):
             self.vocoder = load_vocoder(Path(config.train.vocoder), config.model).to(device)
@@ -74,22 +77,22 @@ class Listener:
         at_once = ROWS_AT_ONCE if self.device.type == "cpu" else rows * size
         heard = [self._hear(decoder, *part, clean) for part in zip(values.split(at_once), lost.split(at_once), strict=True)]
         mel, phone_scores, letter_scores = (torch.cat(parts) for parts in zip(*heard, strict=True))
-        samples = taught = None
+        frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
+        reference = reference or self._reference(batch, clean[:, : mel.shape[1]], frames)
+        asked: dict[str, Tensor] = {}
         if self.samples:
             assert self.vocoder is not None
-            flat = torch.cat([speak(self.vocoder, part) for part in mel.split(at_once)])
-            samples = flat.unflatten(0, (rows, size))
-            if self.taught:
-                taught = torch.cat([self._ask(part) for part in flat.split(at_once)]).unflatten(0, (rows, size))
-        frames = torch.from_numpy(batch.samples // RECOGNIZER_FRAME_SAMPLES)
-        parts = (each.unflatten(0, (rows, size)) for each in (mel, phone_scores, letter_scores))
-        beside = clean[:, : mel.shape[1]]
-        return Decoded(*parts, frames, samples, taught), reference or self._reference(batch, beside, frames)
-
-    def _ask(self, samples: Tensor) -> Tensor:
-        """What the teacher hears of samples [N, S], on our frames."""
-        assert self.teacher is not None
-        return torch.as_tensor(self.teacher(samples, samples.shape[1] // RECOGNIZER_FRAME_SAMPLES)[-1])
+            spoken = [speak(self.vocoder, part) for part in mel.split(at_once)]
+            asked["samples"] = torch.cat(spoken)
+            if self.teacher is not None and (self.taught or self.written):
+                ears = torch.cat([self.teacher.hear(part)[-1] for part in spoken])
+                if self.taught:
+                    asked["taught"] = on_our_frames(ears.float(), mel.shape[1] // REDUCTION)
+                if self.teacher.writer is not None and reference.written is not None:
+                    text = reference.written.repeated(size)
+                    asked["token_scores"] = token_scores(self.teacher.writer, text.tokens, text.counts, ears)
+        heard_all = {"mel": mel, "phone_scores": phone_scores, "letter_scores": letter_scores, **asked}
+        return Decoded(frames=frames, **{name: each.unflatten(0, (rows, size)) for name, each in heard_all.items()}), reference
 
     def _hear(self, decoder: nn.Module, values: Tensor, lost: Tensor, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-mel of some draws, laid on the original, and the recogniser's phone and letter scores of it."""
@@ -105,5 +108,9 @@ class Listener:
             phones = greedy(phone_scores.cpu(), frames)
             letters = [text_to_letters(letters_to_text(heard)) for heard in greedy(letter_scores.cpu(), frames)]
         samples = torch.from_numpy(batch.clean)[:, : clean.shape[1] * HOP_SAMPLES] if self.samples else None
-        taught = self._ask(samples.float().to(self.device)) if self.taught and samples is not None else None
-        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples, taught)
+        taught = written = None
+        if samples is not None and self.teacher is not None and (self.taught or self.written):
+            ears, count = self.teacher.hear(samples.float().to(self.device))[-1], clean.shape[1] // REDUCTION
+            taught = on_our_frames(ears.float(), count) if self.taught else None
+            written = write(self.teacher.writer, ears, frames, count) if self.written and self.teacher.writer is not None else None
+        return Reference(clean, frames, phones, letters, phone_scores, letter_scores, samples, taught, written)

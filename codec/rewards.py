@@ -149,15 +149,29 @@ def teacher_likeness(decoded: Decoded, reference: Reference) -> Tensor:
     return timed_teacher_likeness(decoded, reference).sum(2) / reference.frames[:, None].to(decoded.mel.device)
 
 
+def timed_word_likelihood(decoded: Decoded, reference: Reference) -> Tensor:
+    assert decoded.token_scores is not None and reference.written is not None
+    frames = reference.frames.to(decoded.mel.device)
+    scale = frames / reference.written.counts.sum(1).clamp(min=1)
+    return decoded.token_scores @ reference.written.places * scale[:, None, None]
+
+
+def word_likelihood(decoded: Decoded, reference: Reference) -> Tensor:
+    """Mean log-probability of what the teacher writes of the original with decoded speech in its ear, in nats per token."""
+    assert decoded.token_scores is not None and reference.written is not None
+    return decoded.token_scores.sum(2) / reference.written.counts.sum(1, keepdim=True).clamp(min=1)
+
+
 @dataclass(frozen=True)
 class Reward:
-    """`whole` [B, G]; `timed` [B, G, T / 4], where it is known when things were said; `samples`, `taught`: it needs the
-    vocoder, or the teacher too."""
+    """`whole` [B, G]; `timed` [B, G, T / 4], where it is known when things were said; `samples`, `taught`, `written`: it needs
+    the vocoder, or what the teacher hears or writes too."""
 
     whole: Score
     timed: Score | None = None
     samples: bool = False
     taught: bool = False
+    written: bool = False
 
 
 REWARDS: dict[str, Reward] = {
@@ -169,6 +183,7 @@ REWARDS: dict[str, Reward] = {
     "mel": Reward(mel_closeness, timed_mel_closeness),
     "stoi": Reward(stoi, samples=True),
     "teacher": Reward(teacher_likeness, timed_teacher_likeness, samples=True, taught=True),
+    "words": Reward(word_likelihood, timed_word_likelihood, samples=True, written=True),
 }
 
 

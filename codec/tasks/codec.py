@@ -20,7 +20,7 @@ from codec.pictures import draw_spectrograms
 from codec.readers import Reader, TeacherReader
 from codec.recognizer import REDUCTION, Recognizer, divergences, recognizer_loss
 from codec.tasks.task import Metrics
-from codec.teacher import Teacher, on_our_frames, speak, teacher_loss, words_loss
+from codec.teacher import Teacher, lessons, on_our_frames, teacher_loss
 from codec.team import ALONE, Team
 from codec.weights import fill, load_recognizer, load_vocoder, part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
@@ -130,25 +130,20 @@ class CodecTask:
         return loss, metrics
 
     def lessons(self, teacher: Teacher, batch: Crops, decoded: Tensor, knowledge: Tensor, lost: Tensor) -> tuple[Tensor, Metrics]:
-        """What the teacher's ear has to say: the weighted loss and its parts."""
-        weights, delay, frames = self.config.loss, self.config.model.look_ahead_frames, decoded.shape[1] // REDUCTION
+        """What the teacher has to say: the weighted loss and its parts."""
+        weights, delay = self.config.loss, self.config.model.look_ahead_frames
         weight = arrived(lost, delay, decoded.shape[1])
         with torch.no_grad():
-            samples = torch.from_numpy(batch.clean).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES]
-            said = teacher.hear(samples)
-            original = [on_our_frames(layer.float(), frames) for layer in said]
-        loss, metrics = decoded.new_zeros(()), {}
+            said = teacher.hear(torch.from_numpy(batch.clean).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES])
+        parts: dict[str, Tensor] = {}
         if weights.teacher or weights.words:
-            again = teacher.hear(speak(self.vocoder, decoded))
-            heard = teacher_loss([on_our_frames(layer.float(), frames) for layer in again], original, weight)
-            loss, metrics["teacher"] = loss + weights.teacher * heard, heard.item()
-            if teacher.writer is not None:
-                words = words_loss(teacher.writer, again[-1], said[-1], weight.amin(1))
-                loss, metrics["words"] = loss + weights.words * words, words.item()
+            parts = lessons(teacher, self.vocoder, decoded, said, weight, weight.amin(1))
         if self.teacher_reader is not None:
-            read = teacher_loss([self.teacher_reader(knowledge, delay // REDUCTION, frames)], original[-1:], weight)
-            loss, metrics["teacher_knowledge"] = loss + weights.teacher_knowledge * read, read.item()
-        return loss, metrics
+            last = on_our_frames(said[-1].float(), weight.shape[1])
+            read = self.teacher_reader(knowledge, delay // REDUCTION, weight.shape[1])
+            parts["teacher_knowledge"] = teacher_loss([read], [last], weight)
+        loss = torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
+        return loss, {name: part.item() for name, part in parts.items()}
 
     @torch.no_grad()
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:

@@ -15,7 +15,7 @@ from codec.moonshine import model_folder
 from codec.moonshine_net import WIDTH
 from codec.moonshine_weights import load_encoder, load_writer
 from codec.moonshine_writer import BEGIN, END, LAYERS, MoonshineWriter
-from codec.teacher import words_loss
+from codec.teacher import token_scores, words_loss, write
 
 INSTALLED = "the teacher needs the extra moonshine: pip install 'clari[moonshine]'"
 
@@ -60,6 +60,18 @@ def test_words_written_alike_are_no_distance(writer: MoonshineWriter, heard: tor
     assert first != second and torch.isclose(words_loss(writer, other[:1], heard[:1], everything[:1]), first, atol=1e-6)
 
 
+def test_what_is_written_has_a_place_and_a_probability(writer: MoonshineWriter, heard: torch.Tensor) -> None:
+    written = write(writer, heard, torch.tensor([15, 10]), 18)
+    assert written.places.shape == (*written.counts.shape, 18)
+    assert torch.allclose(written.places.sum(2), torch.ones_like(written.counts), atol=1e-5)
+    assert not written.places[1, :, 10:].any()
+    expected = writer(written.tokens[:, :-1], heard).log_softmax(2).amax(2) * written.counts  # it wrote what is most probable
+    assert torch.allclose(written.scores, expected, atol=1e-5)
+    assert (token_scores(writer, written.tokens, written.counts, heard * 3) <= written.scores + 1e-5).float().mean() > 0.5
+    twice = written.repeated(2)
+    assert torch.equal(twice.tokens[::2], written.tokens) and torch.equal(twice.places[1::2], written.places)
+
+
 def test_the_network_is_the_one_of_the_package(tmp_path: Path) -> None:
     pytest.importorskip("moonshine_voice", reason=INSTALLED)
     path = tmp_path / "said.wav"
@@ -67,6 +79,8 @@ def test_the_network_is_the_one_of_the_package(tmp_path: Path) -> None:
     heard, writer = load_encoder()(torch.from_numpy(load_audio(path)).float()[None])[-1], load_writer()
     tokens = writer.write(heard, 30)
     assert 8 < tokens.shape[1] < 20 and tokens[0, -1] == END
+    middles = writer.places(tokens[:, :-1], heard) @ torch.arange(heard.shape[1]).float()
+    assert (middles.diff()[0, :-1] > 0).float().mean() > 0.8  # one token is said after the other
     session = onnxruntime.InferenceSession(str(model_folder() / "decoder_model_merged.ort"), providers=["CPUExecutionProvider"])
     lengths = {"decoder": 0, "encoder": heard.shape[1]}
     names = [

@@ -31,11 +31,16 @@ def test_the_judges_in_memory_do_not_change_either(base: Path, corpus: Path) -> 
 
 def test_the_teacher_rewards_and_anchors_without_changing(base: Path, corpus: Path) -> None:
     pytest.importorskip("moonshine_voice", reason="the teacher needs the extra moonshine: pip install 'clari[moonshine]'")
-    more = ["reward={teacher = 1.0}", "loss.teacher=1.0", f'train.vocoder="{base / "base.safetensors"}"']
+    more = [
+        "reward={teacher = 1.0, words = 0.1}",
+        "loss.teacher=1.0",
+        "loss.words=0.1",
+        f'train.vocoder="{base / "base.safetensors"}"',
+    ]
     task = task_of(base, corpus, *more)
     loss, metrics = task.loss(task.batch(0))
     loss.backward()
-    assert -1 < metrics["reward"] < 1 and metrics["equal_groups"] < 1 and 0 < metrics["teacher"] < 3
+    assert -3 < metrics["reward"] < 1 and metrics["equal_groups"] < 1 and 0 < metrics["teacher"] < 3 and metrics["words"] > 0
     assert task.listener.teacher is not None and all(each.grad is None for each in task.listener.teacher.parameters())
     weight = next(parameter for name, parameter in task.model.encoder.named_parameters() if name == "project.weight")
     assert weight.grad is not None and weight.grad.abs().sum() > 0

@@ -14,6 +14,7 @@ from codec.frontend import LOG_DEVIATION
 from codec.heard import Decoded, Reference, words_of
 from codec.recognizer import ctc_errors
 from codec.rewards import REWARDS, Reward, timed_total, total
+from codec.teacher import Written
 from codec.text import LETTER_CLASSES, text_to_letters
 from tests.conftest import speech_like
 
@@ -156,6 +157,22 @@ def test_the_teacher_prefers_what_it_hears_in_the_original(frames: list[int]) ->
     for row, length in enumerate(frames):
         assert not timed[row, :, length:].any()
         assert torch.allclose(timed[row, :, :length].mean(1), found[row], atol=1e-5)
+
+
+def test_words_count_where_they_are_said_and_nowhere_else() -> None:
+    decoded, reference = pair(SAID, TEXTS, [15, 20])
+    counts = torch.tensor([[1.0, 1, 1], [1, 1, 0]])
+    places = torch.zeros(2, 3, FRAMES)
+    places[:, 0, 2], places[:, 1, 7], places[0, 2, 12] = 1, 1, 1
+    scores = -torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 2, 4]], [[0, 0, 0], [0, 3, 0], [1, 1, 0]]])
+    written = Written(torch.zeros(2, 4, dtype=torch.int64), counts, places, scores[:, 0])
+    decoded = dataclasses.replace(decoded, token_scores=scores)
+    reference = dataclasses.replace(reference, written=written)
+    whole, timed = REWARDS["words"].whole(decoded, reference), rewards.timed_word_likelihood(decoded, reference)
+    assert torch.allclose(whole, torch.tensor([[0.0, -1 / 3, -2], [0, -1.5, -1]]))
+    for row, length in enumerate((15, 20)):
+        assert torch.allclose(timed[row, :, :length].mean(1), whole[row], atol=1e-6)
+    assert timed[0, 2].nonzero().flatten().tolist() == [7, 12] and timed[1, 1].nonzero().flatten().tolist() == [7]
 
 
 def test_weights_trade_rewards_and_what_has_no_time_lies_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
