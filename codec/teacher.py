@@ -88,14 +88,13 @@ class Written:
         return Written(*(each.repeat_interleave(times, 0) for each in (self.tokens, self.counts, self.places, self.scores)))
 
 
-def _mixed(writer: MoonshineWriter, device: str) -> None:
-    """Hold the weights in the precision of mixed training: casting all of them for every token would take longer than writing."""
-    if torch.is_autocast_enabled(device):
-        writer.to(torch.get_autocast_dtype(device))
+def _set_precision(writer: MoonshineWriter, device: str) -> None:
+    """Hold the weights in the precision of the moment: casting all of them for every token would take longer than writing."""
+    writer.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32)
 
 
 def _tokens(writer: MoonshineWriter, original: Tensor) -> Tensor:
-    _mixed(writer, original.device.type)
+    _set_precision(writer, original.device.type)
     return writer.write(original, 2 + int(original.shape[1] * STEP_SAMPLES / SAMPLE_RATE_HZ * TOKENS_PER_S))
 
 

@@ -60,6 +60,16 @@ def test_words_written_alike_are_no_distance(writer: MoonshineWriter, heard: tor
     assert first != second and torch.isclose(words_loss(writer, other[:1], heard[:1], everything[:1]), first, atol=1e-6)
 
 
+def test_mixed_precision_comes_and_goes(heard: torch.Tensor) -> None:
+    torch.manual_seed(1)
+    writer, everything = MoonshineWriter().eval().requires_grad_(False), torch.ones(2)
+    full = words_loss(writer, heard * 1.5, heard, everything)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = words_loss(writer, heard * 1.5, heard, everything)
+    again = words_loss(writer, heard * 1.5, heard, everything)  # validation runs in full precision between training steps
+    assert again.dtype == torch.float32 and torch.allclose(torch.stack([mixed, again]), full, rtol=0.2)
+
+
 def test_what_is_written_has_a_place_and_a_probability(writer: MoonshineWriter, heard: torch.Tensor) -> None:
     written = write(writer, heard, torch.tensor([15, 10]), 18)
     assert written.places.shape == (*written.counts.shape, 18)
