@@ -1,8 +1,8 @@
 """The precision that ships: large matrices in 8 bits per weight, everything else in float16.
 
 Each row of a matrix has a step of its own, its weights are -127 to 127 steps. A step has four significant bits, a count seven:
-their product has at most the eleven of float16, so that one float16 file holds both kinds exactly, rounding twice is rounding
-once, and whoever reads such a file can tell which rows lie on a grid.
+their product has at most the eleven of float16, so that one float16 file holds both kinds exactly, and whoever reads such a file
+can tell which rows lie on a grid. What float16 holds exactly was rounded before and stays as it is: a frozen decoder keeps its id.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def grid_of(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def to_grid(matrix: np.ndarray) -> np.ndarray:
-    """The float32 matrix [R, C] with each row on its nearest grid; one that lies on a grid already is returned as it is."""
-    if grid_of(matrix) is not None:
-        return matrix
+    """The float32 matrix [R, C] with each row on its nearest grid; one that float16 holds exactly is returned as it is."""
+    with np.errstate(over="ignore"):
+        if np.array_equal(matrix.astype(np.float16).astype(np.float32), matrix):
+            return matrix
     step = _step_of(np.abs(matrix).max(axis=1).astype(np.float64))[:, None]
     return (np.rint(matrix / step) * step).astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -41,7 +42,11 @@ def test_published_configurations_load(path: Path) -> None:
         assert config.train.task == "recognizer" or config.model == large.model
         assert config.recognizer == large.recognizer or config.train.task == "vocoder"
     else:
-        assert config.model == ModelConfig()  # every shipped part fits the same codec
+        shipped, model = ModelConfig(), config.model
+        pairs = zip(shipped.encoder_blocks + shipped.decoder_blocks, model.encoder_blocks + model.decoder_blocks, strict=True)
+        assert all(count <= larger for count, larger in pairs)
+        blocks = {"encoder_blocks": shipped.encoder_blocks, "decoder_blocks": shipped.decoder_blocks}
+        assert dataclasses.replace(model, **blocks) == shipped  # every part fits the shipped codec, or grew from it
     assert config.train.task in ("recognizer", "codec", "vocoder", "rl")
 
 

@@ -13,6 +13,7 @@ from codec import train
 from codec.corpus import pack
 from codec.model import Codec
 from codec.precision import round_to_shipped
+from codec.weights import SHIPPED, assemble
 from export import command
 from export.command import export
 from export.graphs import DecoderStep, EncoderStep, PackedState, decoder_id
@@ -116,6 +117,12 @@ def test_graphs_that_are_too_large_are_not_written(tmp_path: Path, monkeypatch: 
     with pytest.raises(ParityError, match="train a smaller model"):
         export(small_codec(), "tiny", "a test", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_weights_are_those_of_the_shipped_graphs() -> None:
+    codec, _, training = assemble(*[SHIPPED / "base.safetensors"] * 2)
+    shipped = load_decoder("base").meta
+    assert (shipped.decoder_id, shipped.training) == (decoder_id(codec), training)  # a new encoder for them finds its receivers
 
 
 def test_the_decoder_id_follows_the_decoder_alone() -> None:
