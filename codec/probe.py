@@ -5,7 +5,8 @@
 
 For every reward of the [reward] table, for the whole table and for both kinds of credit: how much it varies within a
 group of draws, how often a group has nothing to compare, and how well the policy gradients of two independent groups on
-the same utterances agree, with its standard error. Where they do not, steps are noise, whatever the learning rate.
+the same utterances agree, with its standard error. Where they do not, steps are noise, whatever the learning rate. The last
+column is the mean agreement of groups on different utterances: what one step teaches for the speech of another.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from codec.train import build_parser
 from stream.errors import run_command
 from stream.tables import markdown_table
 
-HEAD = ("reward", "credit", "mean", "deviation in a group", "equal groups", "gradient norm", "agreement")
+HEAD = ("reward", "credit", "mean", "deviation in a group", "equal groups", "gradient norm", "agreement", "on others")
 DRAWS = 2
 
 
@@ -43,6 +44,7 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
     trainable = [parameter for parameter in task.model.encoder.parameters() if parameter.requires_grad]
     figures: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     common: dict[str, list[float]] = defaultdict(list)
+    directions: dict[tuple[str, str], list[Tensor]] = {}  # sums over steps of each draw's gradients, all made as long
 
     def gradient(loss: Tensor) -> Tensor:
         return torch.cat([each.flatten() for each in torch.autograd.grad(loss, trainable, retain_graph=True)])
@@ -73,11 +75,15 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
         for key, pair in gradients.items():
             figures[key]["norm"] += [float(each.norm()) for each in pair]
             figures[key]["agreement"].append(float(torch.cosine_similarity(pair[0], pair[1], dim=0)))
+            ahead = [each / each.norm().clamp(min=1e-12) for each in pair]
+            directions[key] = [total + one for total, one in zip(directions[key], ahead, strict=True)] if step else ahead
     rows = []
     for (name, credit), found in figures.items():
         agreement = f"{np.mean(found['agreement']):.3f} +- {np.std(found['agreement']) / np.sqrt(batches):.3f}"
         means = (f"{np.mean(found[each]):.3f}" for each in ("reward", "deviation", "equal", "norm"))
-        rows.append((name, credit, *means, agreement))
+        first, second = directions[name, credit]
+        others = (float(first @ second) - sum(found["agreement"])) / max(1, batches * (batches - 1))
+        rows.append((name, credit, *means, agreement, f"{others:.3f}"))
     line = (
         f"{batches} steps, {DRAWS} groups of {config.rl.group} each: {np.mean(common['changed']):.1%} of the drawn codes are not "
         f"the rounded ones, the policy has {np.mean(common['entropy']):.2f} of 16 bits per frame; mel anchor: gradient norm "
