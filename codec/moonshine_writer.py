@@ -121,10 +121,10 @@ class MoonshineWriter(nn.Module):
     @torch.no_grad()
     def places(self, tokens: Tensor, heard: Tensor) -> Tensor:
         """Where the token after each of `tokens` [B, L] is said in what is heard [B, T, 288]: [B, L, T], one in sum over T."""
-        x, keys = self.embed_tokens(tokens), self._heard(heard)
-        for number in range(FOLLOWING_LAYER):
-            x, _ = self.layers[number](x, keys[number], None)
-        return torch.as_tensor(self.layers[FOLLOWING_LAYER].looks(x, keys[FOLLOWING_LAYER])[:, FOLLOWING_HEADS].mean(1))
+        x, following = self.embed_tokens(tokens), self.layers[FOLLOWING_LAYER]
+        for layer in self.layers[:FOLLOWING_LAYER]:
+            x, _ = layer(x, layer.encoder_attn.past(heard), None)
+        return torch.as_tensor(following.looks(x, following.encoder_attn.past(heard))[:, FOLLOWING_HEADS].mean(1))
 
     @torch.no_grad()
     def write(self, heard: Tensor, longest: int) -> Tensor:

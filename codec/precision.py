@@ -40,11 +40,17 @@ def grid_of(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
+def halved(values: np.ndarray) -> np.ndarray | None:
+    """The float16 values that are exactly the float32 ones, if there are such."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), values) else None
+
+
 def to_grid(matrix: np.ndarray) -> np.ndarray:
     """The float32 matrix [R, C] with each row on its nearest grid; one that float16 holds exactly is returned as it is."""
-    with np.errstate(over="ignore"):
-        if np.array_equal(matrix.astype(np.float16).astype(np.float32), matrix):
-            return matrix
+    if halved(matrix) is not None:
+        return matrix
     step = _step_of(np.abs(matrix).max(axis=1).astype(np.float64))[:, None]
     return (np.rint(matrix / step) * step).astype(np.float32)
 

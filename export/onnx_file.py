@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from codec.precision import grid_of
+from codec.precision import grid_of, halved
 from stream.engine import FORMAT_VERSION
 
 OPSET = 20
@@ -62,8 +62,8 @@ def pack_weights(model: onnx.ModelProto) -> int:
                 nodes.append(helper.make_node("Cast", [stored], [stored + WHOLE], stored + "_cast", to=TensorProto.FLOAT))
             nodes.append(helper.make_node("Mul", [name + COUNTS + WHOLE, name + STEPS + WHOLE], [name], name + "_product"))
             saved += values.size * 3
-        elif (halved := _halved(values)) is not None:
-            initializer.CopyFrom(numpy_helper.from_array(halved, name + HALF))
+        elif (half := halved(values)) is not None:
+            initializer.CopyFrom(numpy_helper.from_array(half, name + HALF))
             nodes.append(helper.make_node("Cast", [name + HALF], [name], name + "_cast", to=TensorProto.FLOAT))
             saved += values.size * 2
     model.graph.initializer.extend(added)
@@ -81,12 +81,6 @@ def _grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
             counts, steps = found
             return (np.ascontiguousarray(counts.T), steps.T) if back else found
     return None
-
-
-def _halved(values: np.ndarray) -> np.ndarray | None:
-    with np.errstate(over="ignore"):
-        halved = values.astype(np.float16)
-    return halved if np.array_equal(halved.astype(np.float32), values) else None
 
 
 def unpack_weights(model: onnx.ModelProto) -> set[str]:
