@@ -33,10 +33,7 @@ def on_our_frames(heard: Tensor, frames: int) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """Samples [B, N] -> what the frozen recogniser hears in its COMPARED layers, [B, frames, 288] each.
-
-    `writes`: it also says what it would write (`words_loss`).
-    """
+    """A frozen recogniser. `writes`: it also says what it would write (`words_loss`)."""
 
     def __init__(self, writes: bool = False) -> None:
         super().__init__()
@@ -44,12 +41,9 @@ class Teacher(nn.Module):
         self.writer = load_writer() if writes else None
 
     def hear(self, samples: Tensor) -> list[Tensor]:
-        """The same every 24 ms: [B, T, 288] each."""
+        """Samples [B, N] -> what it hears in its COMPARED layers every 24 ms, [B, T, 288] each."""
         hidden = self.encoder(samples)
         return [hidden[layer] for layer in COMPARED]
-
-    def forward(self, samples: Tensor, frames: int) -> list[Tensor]:
-        return [on_our_frames(layer.float(), frames) for layer in self.hear(samples)]
 
 
 def speak(vocoder: Vocoder, mel: Tensor) -> Tensor:
