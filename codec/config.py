@@ -117,6 +117,7 @@ class TrainConfig:
     warmup_steps: int = 200
     final_rate_share: float = 0.02  # cosine decay down to this share of the rate
     betas: tuple[float, float] = (0.8, 0.99)
+    optimizer: str = "adamw"  # adamw | muon: the matrices of the blocks by Muon, all else by AdamW (codec/muon.py)
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     average_decay: float = 0.999  # exponential average of the weights; the average is what ships

@@ -26,6 +26,7 @@ from torch import Tensor, distributed, nn
 
 from codec.batches import prefetch
 from codec.config import Config, ConfigError, TrainConfig, load_config
+from codec.muon import Muon, block_matrices
 from codec.run import VALIDATION, Run
 from codec.tasks import TASKS, Metrics, Task, Tasks
 from codec.team import ALONE, Team, join
@@ -74,6 +75,20 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     ]
 
 
+def make_optimizer(settings: TrainConfig, model: nn.Module, team: Team) -> torch.optim.Optimizer:
+    """AdamW of all, or Muon of the matrices.
+
+    Raises:
+        ConfigError: `train.optimizer` is neither.
+    """
+    groups = parameter_groups(model, settings.weight_decay)
+    if settings.optimizer == "muon":
+        return Muon(groups, block_matrices(model), settings.learning_rate, settings.betas, team)
+    if settings.optimizer != "adamw":
+        raise ConfigError(f"train.optimizer is {settings.optimizer!r}; write adamw or muon")
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+
+
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Exponential average of the weights; young runs forget faster so that the start does not linger."""
@@ -107,7 +122,7 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
     model = task.model
     objective = team.shared(Objective(task))
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, betas=settings.betas)
+    optimizer = make_optimizer(settings, model, team)
     done = run.restore(model, average, optimizer)
     mixed = autocast(settings, device)
     parameters = sum(p.numel() for p in model.parameters())
