@@ -20,7 +20,6 @@ HOP_SAMPLES = 160  # one mel frame: 100 Hz
 MEL_FRAMES_PER_CODE = SAMPLES_PER_FRAME // HOP_SAMPLES  # 8; one code frame: 12.5 Hz
 BITS_PER_FRAME = 16
 
-
 MOVED = {("rl", "vocoder"): ("train", "vocoder")}  # runs and weights files of former versions hold the old names
 
 
@@ -143,6 +142,7 @@ class RLConfig:
 
     group: int = 8  # draws per utterance, compared with each other
     temperature: float = 1.0  # of the draws; higher explores farther from rounding
+    gradient: str = "draws"  # draws: compare them | slope: follow that of their reward, which has less noise
     rounds: int = 0  # of search from the rounded codes, `group` versions each; what it finds is compared with them. 0: plain draws
     stretch_frames: int = 4  # of the search: every second stretch has one frame changed per version
     weight: float = 10.0  # of the policy gradient, beside the anchor; 0 trains on the anchor alone

@@ -6,7 +6,7 @@ Both are frozen; what several rewards need, like greedy labels and their times, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -120,6 +120,11 @@ class Decoded:
     samples: Tensor | None = None
     taught: Tensor | None = None
     token_scores: Tensor | None = None
+
+    def detached(self) -> Decoded:
+        """The same without the way to what was drawn."""
+        tensors = {item.name: getattr(self, item.name) for item in fields(self)}
+        return Decoded(**{name: tensor if tensor is None else tensor.detach() for name, tensor in tensors.items()})
 
     def _greedy(self, scores: Tensor) -> Group:
         size = scores.shape[1]

@@ -13,7 +13,7 @@ from codec.frontend import LogMel
 from codec.heard import Decoded, Reference
 from codec.quantizer import codes_to_values, damage
 from codec.recognizer import REDUCTION, greedy
-from codec.rewards import REWARDS, Reward
+from codec.rewards import REWARDS, Reward, total
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned
 from codec.teacher import Teacher, on_our_frames, speak, token_scores, write
@@ -62,6 +62,12 @@ class Listener:
             )
         return heard, clean
 
+    def arriving(self, codes: Tensor, batch: Spoken) -> Tensor:
+        """The values that the decoder gets for codes [B, ..., T, 8] after the link."""
+        flips = torch.from_numpy(batch.flips).to(self.device)
+        between = (1,) * (codes.dim() - flips.dim())
+        return codes_to_values(damage(codes, flips.reshape(len(flips), *between, *flips.shape[1:])))
+
     @torch.no_grad()
     def listen(
         self, decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor, reference: Reference | None = None
@@ -70,10 +76,25 @@ class Listener:
 
         `reference` is the second of both, if it is known from another listening to the same batch.
         """
-        rows, size = codes.shape[:2]
+        return self._listen(decoder, self.arriving(codes, batch), batch, clean, reference)
+
+    def slopes(
+        self, reward: dict[str, float], decoder: nn.Module, codes: Tensor, batch: Spoken, clean: Tensor
+    ) -> tuple[Tensor, Decoded, Reference]:
+        """How steeply the weighted whole reward of each draw rises with each value that arrives, [B, G, T, 8], and what `listen`
+        returns."""
+        with torch.enable_grad():
+            values = self.arriving(codes, batch).requires_grad_()
+            decoded, reference = self._listen(decoder, values, batch, clean)
+            (slopes,) = torch.autograd.grad(total(reward, decoded, reference).sum(), values)
+        return slopes, decoded.detached(), reference
+
+    def _listen(
+        self, decoder: nn.Module, arriving: Tensor, batch: Spoken, clean: Tensor, reference: Reference | None = None
+    ) -> tuple[Decoded, Reference]:
+        rows, size = arriving.shape[:2]
         lost = torch.from_numpy(batch.lost).to(self.device).repeat_interleave(size, 0)
-        arriving = damage(codes, torch.from_numpy(batch.flips).to(self.device)[:, None])
-        values = codes_to_values(arriving).flatten(0, 1)
+        values = arriving.flatten(0, 1)
         at_once = ROWS_AT_ONCE if self.device.type == "cpu" else rows * size
         heard = [self._hear(decoder, *part, clean) for part in zip(values.split(at_once), lost.split(at_once), strict=True)]
         mel, phone_scores, letter_scores = (torch.cat(parts) for parts in zip(*heard, strict=True))
@@ -101,6 +122,7 @@ class Listener:
         phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(mel)[-1])
         return mel, phone_scores, letter_scores
 
+    @torch.no_grad()
     def _reference(self, batch: Spoken, clean: Tensor, frames: Tensor) -> Reference:
         phone_scores, _, letter_scores = self.recognizer.heads(self.recognizer.hidden(clean)[-1])
         phones, letters = batch.phones, batch.letters

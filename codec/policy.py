@@ -45,6 +45,11 @@ def log_probability(positions: Tensor, codes: Tensor, temperature: float) -> Ten
     return table.gather(-1, codes.expand(table.shape[:-1]).unsqueeze(-1)).squeeze(-1).sum(-1)
 
 
+def expectation(positions: Tensor, values: Tensor, temperature: float) -> Tensor:
+    """Mean over the draws of what each level is worth: values [..., T, 8, 4] -> [..., T, 8]."""
+    return (log_probabilities(positions, temperature).exp() * values).sum(-1)
+
+
 def entropy(positions: Tensor, temperature: float) -> Tensor:
     """Entropy of each frame's codes [..., T]."""
     table = log_probabilities(positions, temperature)

@@ -5,8 +5,9 @@
 
 For every reward of the [reward] table, for the whole table and for both kinds of credit: how much it varies within a
 group of draws, how often a group has nothing to compare, and how well the policy gradients of two independent groups on
-the same utterances agree, with its standard error. Where they do not, steps are noise, whatever the learning rate. The last
-column is the mean agreement of groups on different utterances: what one step teaches for the speech of another.
+the same utterances agree, with its standard error. Where they do not, steps are noise, whatever the learning rate. The
+credit `slope` is that of rl.gradient = "slope", for rewards that have one. The last column is the mean agreement of groups on
+different utterances: what one step teaches for the speech of another.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from codec import policy
 from codec.config import Config, load_config
+from codec.rewards import rough
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
 from codec.train import build_parser
@@ -72,6 +74,12 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
                 found = figures[name, credit]
                 for each in ("reward", "deviation", "equal"):
                     found[each].append(getattr(judged, each))
+            for name, weights in tables(config.reward).items():
+                if not rough(weights):
+                    slope, _, _ = task.slope(weights, batch, codes, clean)
+                    gradients[name, "slope"].append(gradient(task.along(slope, batch, positions, reached).mean()))
+                    for each in ("reward", "deviation", "equal"):  # of what all draws share
+                        figures[name, "slope"][each].append(figures[name, "utterance"][each][-1])
         for key, pair in gradients.items():
             figures[key]["norm"] += [float(each.norm()) for each in pair]
             figures[key]["agreement"].append(float(torch.cosine_similarity(pair[0], pair[1], dim=0)))

@@ -165,26 +165,32 @@ def word_likelihood(decoded: Decoded, reference: Reference) -> Tensor:
 @dataclass(frozen=True)
 class Reward:
     """`whole` [B, G]; `timed` [B, G, T / 4], where it is known when things were said; `samples`, `taught`, `written`: it needs
-    the vocoder, or what the teacher hears or writes too."""
+    the vocoder, or what the teacher hears or writes too; `smooth`: it has a gradient."""
 
     whole: Score
     timed: Score | None = None
     samples: bool = False
     taught: bool = False
     written: bool = False
+    smooth: bool = False
 
 
 REWARDS: dict[str, Reward] = {
     "wer": Reward(word_errors, timed_word_errors),
     "cer": Reward(letter_errors, timed_letter_errors),
     "per": Reward(phone_errors, timed_phone_errors),
-    "ctc_letters": Reward(letter_likelihood, timed_letter_likelihood),
-    "ctc_phones": Reward(phone_likelihood, timed_phone_likelihood),
-    "mel": Reward(mel_closeness, timed_mel_closeness),
+    "ctc_letters": Reward(letter_likelihood, timed_letter_likelihood, smooth=True),
+    "ctc_phones": Reward(phone_likelihood, timed_phone_likelihood, smooth=True),
+    "mel": Reward(mel_closeness, timed_mel_closeness, smooth=True),
     "stoi": Reward(stoi, samples=True),
-    "teacher": Reward(teacher_likeness, timed_teacher_likeness, samples=True, taught=True),
-    "words": Reward(word_likelihood, timed_word_likelihood, samples=True, written=True),
+    "teacher": Reward(teacher_likeness, timed_teacher_likeness, samples=True, taught=True, smooth=True),
+    "words": Reward(word_likelihood, timed_word_likelihood, samples=True, written=True, smooth=True),
 }
+
+
+def rough(weights: dict[str, float]) -> list[str]:
+    """Names of the weighed rewards that have no gradient."""
+    return [name for name, weight in weights.items() if weight and not REWARDS[name].smooth]
 
 
 def total(weights: dict[str, float], decoded: Decoded, reference: Reference) -> Tensor:

@@ -24,57 +24,43 @@ from torch import Tensor, nn
 
 from codec import policy, train
 from codec.anchor import Anchor
-from codec.config import Config, ConfigError
-from codec.listener import Listener, needs_samples
+from codec.config import Config
+from codec.heard import Decoded, Reference
+from codec.listener import Listener
 from codec.model import MelCodec
 from codec.pictures import draw_spectrograms
 from codec.rewards import REWARDS, timed_total, total
-from codec.rollouts import Spoken, Utterances, frame_credit, judge, policy_loss, speech_frames, validation_utterances
+from codec.rl_check import check
+from codec.rollouts import (
+    Spoken,
+    Utterances,
+    frame_credit,
+    group_slope,
+    judge,
+    policy_loss,
+    slope_loss,
+    speech_frames,
+    validation_utterances,
+)
 from codec.search import Stretches, best_of, versions_of
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
 from codec.weights import fill, part, read_weights
-from stream.frame import CODE_DIMENSIONS
+from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
 REPORTED = ("wer", "cer", "per")  # logged in every run, whatever it is rewarded for
 
 
-def check(config: Config) -> None:
-    """Raise ConfigError for numbers that cannot be meant."""
-    rl, settings = config.rl, config.train
-    unknown = sorted(set(config.reward) - set(REWARDS))
-    uneven = rl.updates < 1 or settings.save_every % rl.updates or settings.steps % rl.updates
-    for wrong, message in (
-        (unknown, f"[reward] knows no {unknown[:1]}; known are {', '.join(REWARDS)}"),
-        (not any(config.reward.values()), "[reward] weighs nothing; give at least one weight, like cer = 1.0"),
-        (not settings.initial, "train.initial is empty; name the trained codec to start from, a run folder or weights file"),
-        (rl.group < 1 or (rl.group < 2 and rl.weight), f"rl.group is {rl.group}, nothing to compare; take 8 to 16"),
-        (rl.temperature <= 0, f"rl.temperature is {rl.temperature:g}; it must be more than 0"),
-        (rl.credit not in ("frame", "utterance"), f"rl.credit is {rl.credit!r}; write frame or utterance"),
-        (rl.reference not in ("transcript", "heard"), f"rl.reference is {rl.reference!r}; write transcript or heard"),
-        (rl.trainable not in ("encoder", "all"), f"rl.trainable is {rl.trainable!r}; write encoder or all"),
-        (
-            needs_samples(config) and not settings.vocoder,
-            "train.vocoder is empty, but samples are needed; name a weights file",
-        ),
-        (rl.rounds < 0 or rl.stretch_frames < 1, "rl.rounds counts from 0 and rl.stretch_frames from 1"),
-        (bool(rl.rounds) and rl.credit != "frame", 'rl.rounds searches where something is heard; it needs rl.credit = "frame"'),
-        (uneven, "train.steps and train.save_every must be multiples of rl.updates, or a resumed run would differ"),
-        (not 0 <= min(rl.link_loss_rate) <= max(rl.link_loss_rate) < 1, "rl.link_loss_rate must lie in 0..1, below 1"),
-        (rl.link_burst_packets < 1, "rl.link_burst_packets is the mean length of a burst; it is at least 1"),
-    ):
-        if wrong:
-            raise ConfigError(message)
-
-
 @dataclass(frozen=True)
 class Rollouts:
-    """Draws of one step. codes: [B, G, T, 8]; log_probability: [B, G, T] when drawn; advantage: [B, G, T]; metrics."""
+    """Draws of one step. codes: [B, G, T, 8]; log_probability: [B, G, T] when drawn; advantage: [B, G, T]; metrics; slope:
+    [B, T, 8], where the gradient follows it."""
 
     codes: Tensor
     log_probability: Tensor
     advantage: Tensor
     metrics: Metrics
+    slope: Tensor | None = None
 
 
 class PolicyTask:
@@ -126,7 +112,11 @@ class PolicyTask:
         """Draw, listen, and compare the draws within their group."""
         rl = self.config.rl
         codes = self.search(batch, positions, clean) if rl.rounds else self.draw(batch, positions)
-        decoded, reference = self.listener.listen(self.model.decoder, codes, batch, clean)
+        slope = None
+        if rl.gradient == "slope":
+            slope, decoded, reference = self.slope(self.config.reward, batch, codes, clean)
+        else:
+            decoded, reference = self.listener.listen(self.model.decoder, codes, batch, clean)
         judged = judge(rl, self.config.reward, decoded, reference, self.speech(batch), self.listener.delay_frames)
         metrics = {"reward": judged.reward, "equal_groups": judged.equal}
         metrics |= {name: -float(REWARDS[name].whole(decoded, reference).mean()) for name in REPORTED}
@@ -134,7 +124,19 @@ class PolicyTask:
             rewards = total(self.config.reward, decoded, reference)
             metrics |= {"found_gain": float((rewards[:, 0] - rewards[:, 1]).mean())}
             metrics |= {"found_codes": float((codes[:, 0] != codes[:, 1]).float().mean())}
-        return Rollouts(codes, policy.log_probability(positions.unsqueeze(1), codes, rl.temperature), judged.advantage, metrics)
+        log_probability = policy.log_probability(positions.unsqueeze(1), codes, rl.temperature)
+        return Rollouts(codes, log_probability, judged.advantage, metrics, slope)
+
+    def slope(self, reward: dict[str, float], batch: Spoken, codes: Tensor, clean: Tensor) -> tuple[Tensor, Decoded, Reference]:
+        """Where the advantage of draws [B, G, T, 8] rises, [B, T, 8], and what was heard and should be."""
+        slopes, decoded, reference = self.listener.slopes(reward, self.model.decoder, codes, batch, clean)
+        return group_slope(slopes, total(reward, decoded, reference), self.config.rl.deviation_floor), decoded, reference
+
+    def along(self, slope: Tensor, batch: Spoken, positions: Tensor, reached: Tensor) -> Tensor:
+        """The loss of each utterance [B] whose descent follows the slope [B, T, 8]."""
+        every = torch.arange(CODE_LEVELS, device=self.device)[:, None, None].expand(len(positions), -1, *positions.shape[1:])
+        values = self.listener.arriving(every, batch).movedim(1, -1)
+        return slope_loss(policy.expectation(positions, values, self.config.rl.temperature), slope, reached)
 
     def speech(self, batch: Spoken) -> Tensor:
         """1 for each code frame that carries speech, [B, T]."""
@@ -156,7 +158,10 @@ class PolicyTask:
         speech = self.speech(batch)
         reached = speech * (1 - torch.from_numpy(batch.lost).to(self.device))  # lost codes changed no reward
         log_probability = policy.log_probability(positions.unsqueeze(1), rollouts.codes, rl.temperature)
-        gradient = policy_loss(log_probability, rollouts.log_probability, rollouts.advantage, reached, rl.clip)
+        if rollouts.slope is not None:
+            gradient = self.along(rollouts.slope, batch, positions, reached)
+        else:
+            gradient = policy_loss(log_probability, rollouts.log_probability, rollouts.advantage, reached, rl.clip)
 
         rows = torch.tensor(len(heard), device=self.device)
 

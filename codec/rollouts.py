@@ -133,6 +133,11 @@ def equal_groups(rewards: Tensor) -> Tensor:
     return (rewards.amax(1) - rewards.amin(1) < EQUAL).float()
 
 
+def group_slope(slopes: Tensor, rewards: Tensor, floor: float) -> Tensor:
+    """Mean slope of a group: slopes [B, G, T, 8] of rewards [B, G], divided by the group's deviation as `advantages` are."""
+    return slopes.mean(1) / (rewards.std(1, correction=0) + floor)[:, None, None]
+
+
 @dataclass(frozen=True)
 class Judged:
     """advantage: [B, G, T]; reward: mean over the draws; deviation, equal: what a group differs by, and how often by nothing."""
@@ -177,3 +182,14 @@ def policy_loss(log_probability: Tensor, drawn: Tensor, advantage: Tensor, weigh
         gain = torch.minimum(gain, ratio.clamp(1 - clip, 1 + clip) * advantage)
     weight = weight.unsqueeze(1)
     return -(gain * weight).sum((1, 2)) / (gain.shape[1] * weight.sum((1, 2)).clamp(min=1))
+
+
+def slope_loss(expected: Tensor, slope: Tensor, weight: Tensor) -> Tensor:
+    """Policy gradient of each utterance [B] where the reward is taken for a plane: what arrives on average, [B, T, 8], times
+    the slope of the advantage, [B, T, 8]; `weight` [B, T] says which frames the draws reached.
+
+    Were it a plane, the gradient would be that of `policy_loss` of infinitely many draws that all share the utterance's
+    advantage. All levels are weighed by a first-order critic instead of one by its outcome, as in MuProp's deterministic
+    term (Gu et al. 2016, arXiv 1511.05176).
+    """
+    return -((expected * slope).sum(2) * weight).sum(1) / weight.sum(1).clamp(min=1)

@@ -105,7 +105,6 @@ def write(writer: MoonshineWriter, original: Tensor, speech: Tensor, frames: int
     return Written(tokens, counts, places, token_scores(writer, tokens, counts, original))
 
 
-@torch.no_grad()
 def token_scores(writer: MoonshineWriter, tokens: Tensor, counts: Tensor, heard: Tensor) -> Tensor:
     """Log-probability of tokens [B, L + 1] after the first where `counts` [B, L] is 1, hearing [B, T, 288]: [B, L], else 0."""
     scores = F.log_softmax(writer(tokens[:, :-1], heard).float(), 2)

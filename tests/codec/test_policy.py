@@ -106,3 +106,11 @@ def test_entropy_and_divergence_by_hand() -> None:
         assert float(divergence[row, frame]) == pytest.approx(sum(by_dimension), abs=1e-9)
     assert float(policy.entropy(torch.zeros(1, 8), 1e6)) == pytest.approx(8 * math.log(4), rel=1e-4)  # hot: every level alike
     assert torch.allclose(policy.divergence(POSITIONS, POSITIONS, 1.0), torch.zeros(3, 5, dtype=torch.float64))
+
+
+def test_the_expectation_weighs_every_level() -> None:
+    values = torch.tensor(np.random.default_rng(4).normal(size=(3, 5, 8, 4)), dtype=torch.float64)
+    found = policy.expectation(POSITIONS, values, 0.7)
+    for place in itertools.product(range(3), range(5), range(8)):
+        by_level = zip(by_hand(float(POSITIONS[place]), 0.7), values[place].tolist(), strict=True)
+        assert float(found[place]) == pytest.approx(sum(chance * value for chance, value in by_level), abs=1e-12)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codec import listener
 from codec.heard import Decoded, Reference
-from codec.rewards import REWARDS, Reward
+from codec.rewards import REWARDS, Reward, total
 from tests.codec.tiny import task_of
 
 
@@ -60,8 +60,10 @@ def test_everything_trainable_trains_the_decoder_also_in_mixed_precision(base: P
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("credit", ["frame", "utterance"])
-def test_what_is_rewarded_becomes_more_frequent(credit: str, base: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "how", [['rl.credit="frame"'], ['rl.credit="utterance"'], ['rl.gradient="slope"']], ids=["frame", "utterance", "slope"]
+)
+def test_what_is_rewarded_becomes_more_frequent(how: list[str], base: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reward that only the codes can earn: a loud decoder output in time, whatever it says."""
 
     def loud_in_time(decoded: Decoded, reference: Reference) -> Tensor:
@@ -70,10 +72,8 @@ def test_what_is_rewarded_becomes_more_frequent(credit: str, base: Path, corpus:
     def loud(decoded: Decoded, reference: Reference) -> Tensor:
         return loud_in_time(decoded, reference).mean(2)
 
-    monkeypatch.setitem(REWARDS, "loud", Reward(loud, loud_in_time))
-    task = task_of(
-        base, corpus, "reward={loud = 1.0}", "loss.mel=0.0", "loss.recognizer=0.0", f'rl.credit="{credit}"', "rl.group=16"
-    )
+    monkeypatch.setitem(REWARDS, "loud", Reward(loud, loud_in_time, smooth=True))
+    task = task_of(base, corpus, "reward={loud = 1.0}", "loss.mel=0.0", "loss.recognizer=0.0", *how, "rl.group=16")
     optimizer = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=5e-3)
     batch, rewards = task.batch(0), []
     for step in range(30):
@@ -139,6 +139,42 @@ def test_a_group_shares_its_link_and_lost_codes_are_not_credited(base: Path, cor
     loss.backward()
     assert positions.grad is not None
     assert not positions.grad[torch.from_numpy(batch.lost).bool()].any() and positions.grad.any()
+
+
+def test_the_slope_of_a_reward_is_what_a_small_step_gains(base: Path, corpus: Path) -> None:
+    """Of both likelihoods and the mel distance together, over a link that loses frames and turns bits."""
+    reward = "reward={mel = 1.0, ctc_phones = 0.5, ctc_letters = 0.5}"
+    task = task_of(base, corpus, reward, 'rl.gradient="slope"', "rl.link_share=1.0", "rl.link_bit_error_rate=[0.1, 0.2]")
+    batch = task.batch(0)
+    _, clean = task.listener.mels(batch)
+    codes = torch.randint(0, 4, (len(clean), 2, batch.lost.shape[1], 8), generator=torch.Generator().manual_seed(0))
+    slopes, decoded, reference = task.listener.slopes(task.config.reward, task.model.decoder, codes, batch, clean)
+    assert not decoded.mel.requires_grad and slopes.shape == codes.shape
+    lost = torch.from_numpy(batch.lost).bool()
+    assert lost.any() and not slopes[lost[:, None].expand(-1, 2, -1)].any()
+    uphill, step = slopes.sign(), 1e-2
+
+    def earned(sign: int) -> Tensor:
+        moved = task.listener.arriving(codes, batch) + sign * step * uphill
+        return total(task.config.reward, *task.listener._listen(task.model.decoder, moved, batch, clean, reference))
+
+    with torch.no_grad():
+        gained = (earned(1) - earned(-1)) / (2 * step)
+    assert torch.allclose(gained, slopes.abs().sum((2, 3)), rtol=2e-2)
+
+
+def test_the_slope_is_that_of_the_codes_that_arrive(base: Path, corpus: Path) -> None:
+    task = task_of(
+        base, corpus, "reward={mel = 1.0}", 'rl.gradient="slope"', "rl.link_share=1.0", "rl.link_bit_error_rate=[0.3, 0.4]"
+    )
+    batch = task.batch(0)
+    assert batch.flips.any()
+    positions = torch.zeros(len(batch.heard), batch.lost.shape[1], 8, requires_grad=True)  # levels 1 and 2 are as likely
+    task.along(torch.ones(positions.shape), batch, positions, torch.ones(positions.shape[:2])).sum().backward()
+    one, two = (task.listener.arriving(torch.full(positions.shape, level), batch) for level in (1, 2))
+    assert positions.grad is not None and (one > two).any()  # a wrong bit turns some the other way round
+    # Descent goes to the level that arrives as the higher value.
+    assert torch.equal(positions.grad.sign(), (one - two).sign())
 
 
 def test_draws_sound_the_same_however_many_are_decoded_at_once(base: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

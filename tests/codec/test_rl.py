@@ -22,11 +22,11 @@ def digests(base: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(base.rglob("*.safetensors"))}
 
 
-@pytest.mark.parametrize("config", ["rl", "rl-search", "rl-robust", "rl-control"])
+@pytest.mark.parametrize("config", ["rl", "rl-search", "rl-slope", "rl-robust", "rl-control"])
 def test_every_published_experiment_runs_and_reports(
     config: str, base: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = ["rl.group=1"] if config == "rl-control" else []
+    more = {"rl-control": ["rl.group=1"], "rl-slope": ["reward={mel = 1.0}"]}.get(config, [])
     assert rl.main(run_rl(base, corpus, tmp_path / "run", 4, *more, config=config)) == 0
     lines = capsys.readouterr().out.splitlines()
     validation = next(line for line in lines if line.startswith("validation at 4: "))
@@ -114,6 +114,8 @@ def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path:
         ("rl.temperature=0.0", "more than 0"),
         ('rl.credit="word"', "frame or utterance"),
         ("rl.rounds=-1", "counts from 0"),
+        ('rl.gradient="steep"', "draws or slope"),
+        ('rl.gradient="slope"', "counts ['cer'], which has no slope"),
         ('rl.reference="text"', "transcript or heard"),
         ('rl.trainable="vocoder"', "encoder or all"),
         ("reward.stoi=1.0", "train.vocoder is empty"),

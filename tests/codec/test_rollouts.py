@@ -11,7 +11,17 @@ import torch
 from codec import policy
 from codec.config import Config, DataConfig, RLConfig
 from codec.corpus import CorpusError
-from codec.rollouts import Utterances, advantages, equal_groups, policy_loss, speech_frames, to_code_frames
+from codec.quantizer import codes_to_values
+from codec.rollouts import (
+    Utterances,
+    advantages,
+    equal_groups,
+    group_slope,
+    policy_loss,
+    slope_loss,
+    speech_frames,
+    to_code_frames,
+)
 from codec.team import Team
 
 
@@ -117,3 +127,29 @@ def test_a_share_of_the_utterances_passes_the_link(corpus: Path) -> None:
 def test_speech_without_transcripts_is_one_line(corpus: Path) -> None:
     with pytest.raises(CorpusError, match=r"1\.2 to 1 s in .*; pack transcripts"):
         Utterances(Config(data=DataConfig(corpora=(str(corpus),), shares=(1.0,), noise_share=0.0, longest_s=1.0)))
+
+
+def test_a_slope_follows_what_infinitely_many_draws_would_where_the_reward_is_a_plane() -> None:
+    """All 4^6 sequences of two frames of three dimensions, each as often as it is drawn."""
+    rng = np.random.default_rng(0)
+    positions = torch.tensor(rng.uniform(-2, 2, (1, 2, 3)), requires_grad=True)
+    plane = torch.tensor(rng.normal(size=(2, 3)))
+    codes = torch.cartesian_prod(*[torch.arange(4)] * 6).reshape(1, -1, 2, 3)
+    rewards = (codes_to_values(codes).double() * plane).sum((2, 3))
+    log_probability = policy.log_probability(positions.unsqueeze(1), codes, 1.0)
+    chances = log_probability.sum(2, keepdim=True).detach().exp()
+    assert float(chances.sum()) == pytest.approx(1)
+    advantage = (chances * rewards[..., None] * codes.shape[1]).expand(-1, -1, 2)
+    drawn = policy_loss(log_probability, log_probability.detach(), advantage, torch.ones(1, 2), 0.0)
+
+    values = codes_to_values(torch.arange(4)).double().expand(1, 2, 3, 4)
+    slope = slope_loss(policy.expectation(positions, values, 1.0), plane[None], torch.ones(1, 2))
+    one, other = (torch.autograd.grad(loss.sum(), positions, retain_graph=True)[0] for loss in (drawn, slope))
+    assert torch.allclose(one, other, atol=1e-6) and other.abs().min() > 0
+
+
+def test_slopes_are_scaled_as_advantages_are() -> None:
+    slopes, rewards = torch.randn(2, 4, 5, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([[1.0, 2, 3, 2], [5.0] * 4])
+    found = group_slope(slopes, rewards, 0.5)
+    assert torch.allclose(found[0], slopes[0].mean(0) / (0.5**0.5 + 0.5))
+    assert torch.allclose(found[1], slopes[1].mean(0) / 0.5)
