@@ -35,9 +35,9 @@ class ModelConfig:
     mels: int = 80
     look_ahead_frames: int = 8  # mel frames of 10 ms that the encoder hears before it decides: phone ends decide phones
     encoder_widths: tuple[int, ...] = (192, 256, 384)
-    encoder_blocks: tuple[int, ...] = (2, 3, 4)
+    encoder_blocks: tuple[int, ...] = (2, 6, 8)
     decoder_widths: tuple[int, ...] = (384, 256, 192)
-    decoder_blocks: tuple[int, ...] = (5, 3, 2)
+    decoder_blocks: tuple[int, ...] = (8, 3, 2)
     kernel: int = 7
     expansion: int = 3
     vocoder_width: int = 256

@@ -44,9 +44,9 @@ def test_published_configurations_load(path: Path) -> None:
     else:
         shipped, model = ModelConfig(), config.model
         pairs = zip(shipped.encoder_blocks + shipped.decoder_blocks, model.encoder_blocks + model.decoder_blocks, strict=True)
-        assert all(count <= larger for count, larger in pairs)
+        assert all(count <= larger for larger, count in pairs)
         blocks = {"encoder_blocks": shipped.encoder_blocks, "decoder_blocks": shipped.decoder_blocks}
-        assert dataclasses.replace(model, **blocks) == shipped  # every part fits the shipped codec, or grew from it
+        assert dataclasses.replace(model, **blocks) == shipped  # every part fits the shipped codec, or grows to it
     assert config.train.task in ("recognizer", "codec", "vocoder", "rl")
 
 
