@@ -90,7 +90,7 @@ def test_without_silence_it_never_rests(rest_after_s: float) -> None:
 
 def test_what_goes_on_air_after_a_rest_is_what_would_have(encoder: Encoder) -> None:
     """As many packets, and to the last digit the same codes."""
-    pause = 10 ** (-70 / 20) * np.random.default_rng(1).standard_normal(12 * 16_000)
+    pause = 10 ** (-70 / 20) * np.random.default_rng(1).standard_normal(24 * 16_000)
     sound = np.concatenate([speech_like(2.0, level=0.3), pause, speech_like(4.0, seed=1, level=0.3)]).astype(np.float32)
     heard, encoded = [], []
     for rest_after_s in (math.inf, 2.0):
