@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from stream.errors import ModelError
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
+from stream.process import release_memory
 
 MODELS = Path(__file__).parent / "models"
 FORMAT_VERSION = 1
@@ -98,6 +99,7 @@ def open_graph(model: str, role: str) -> tuple[onnxruntime.InferenceSession, Met
     shape = (meta.sample_rate_hz, meta.samples_per_frame, meta.code_dimensions, meta.code_levels)
     if shape != (SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, CODE_DIMENSIONS, CODE_LEVELS):
         raise ModelError(f"{path} has another frame than packets carry; export it with this clari")
+    release_memory()  # unpacking the weights took a multiple of what they fill
     return session, meta
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -13,6 +14,14 @@ def resident_mb(pid: int | None = None) -> float:
     except (OSError, IndexError, ValueError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system, where its C library can (glibc); elsewhere nothing happens."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):  # no such library, another one, or Windows
+        return
 
 
 def processor_s(pid: int) -> float:

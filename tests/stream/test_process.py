@@ -18,6 +18,18 @@ def test_this_process_has_memory_and_takes_time() -> None:
     assert 5 < process.resident_mb() < 100_000 and process.resident_mb(os.getpid()) > 5
 
 
+def test_memory_that_cannot_be_released_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    process.release_memory()
+
+    def missing(name: object) -> object:
+        raise OSError
+
+    monkeypatch.setattr(process.ctypes, "CDLL", missing)
+    process.release_memory()
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: object())
+    process.release_memory()
+
+
 def test_what_has_ended_or_is_not_told_is_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gone = 2**22 + 1  # above the largest process number of Linux
     assert process.resident_mb(gone) == 0.0 and process.processor_s(gone) == 0.0
