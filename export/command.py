@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from codec.config import BITS_PER_FRAME, HOP_SAMPLES
 from codec.model import Codec
 from codec.weights import assemble
+from export.digits import split_products
 from export.graphs import DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import pack_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
@@ -86,6 +87,7 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
     }
     for graph, step, role in ((encoder, encoder_step, "encoder"), (decoder, decoder_step, "decoder")):
         pack_weights(graph)
+        split_products(graph)
         set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.initial_state().shape[1]})
     parity = compare(encoder, decoder, encoder_step, decoder_step)
     parity.check()

@@ -58,18 +58,27 @@ def pack_weights(model: onnx.ModelProto) -> int:
             counts, steps = found
             initializer.CopyFrom(numpy_helper.from_array(counts, name + COUNTS))
             added.append(numpy_helper.from_array(steps.astype(np.float16), name + STEPS))
-            for stored in (name + COUNTS, name + STEPS):
-                nodes.append(helper.make_node("Cast", [stored], [stored + WHOLE], stored + "_cast", to=TensorProto.FLOAT))
-            nodes.append(helper.make_node("Mul", [name + COUNTS + WHOLE, name + STEPS + WHOLE], [name], name + "_product"))
+            nodes.append(_to_float(name + STEPS, name + STEPS + WHOLE))
+            nodes.extend(product_nodes(name))
             saved += values.size * 3
         elif (half := halved(values)) is not None:
             initializer.CopyFrom(numpy_helper.from_array(half, name + HALF))
-            nodes.append(helper.make_node("Cast", [name + HALF], [name], name + "_cast", to=TensorProto.FLOAT))
+            nodes.append(_to_float(name + HALF, name))
             saved += values.size * 2
     model.graph.initializer.extend(added)
     for place, node in enumerate(nodes):
         model.graph.node.insert(place, node)
     return saved
+
+
+def product_nodes(name: str) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """The nodes that compute a packed matrix back from its counts and its steps, which are float32 already."""
+    product = helper.make_node("Mul", [name + COUNTS + WHOLE, name + STEPS + WHOLE], [name], name + "_product")
+    return _to_float(name + COUNTS, name + COUNTS + WHOLE), product
+
+
+def _to_float(stored: str, result: str) -> onnx.NodeProto:
+    return helper.make_node("Cast", [stored], [result], stored + "_cast", to=TensorProto.FLOAT)
 
 
 def _grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

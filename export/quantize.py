@@ -19,6 +19,7 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from codec.metrics import mel_distance
+from export.digits import join_products
 from export.onnx_file import pack_weights, unpack_weights
 from stream.engine import find_graph, load_decoder, load_encoder, open_graph
 from stream.errors import FileError
@@ -46,6 +47,7 @@ class Cost:
 def quantize_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """A graph with the trained matrices in 8 bits and the same metadata but for the name."""
     metadata = list(model.metadata_props)
+    join_products(model)
     trained = unpack_weights(model)
     matrices = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in trained]
     logging.getLogger().setLevel(logging.ERROR)  # that a pre-processing step could be run is no news
