@@ -12,7 +12,8 @@ from codec.listener import Listener
 from codec.quantizer import quantize
 from codec.recognizer import recognizer_loss
 from codec.rollouts import Spoken
-from codec.tasks.codec import aligned, arrived
+from codec.tasks.codec import aligned
+from codec.tasks.damage import arrived
 from codec.teacher import lessons
 
 

@@ -96,6 +96,8 @@ class LossConfig:
     phones: float = 0.0  # cross entropy to the known phone, of the frozen recogniser on decoded speech and of that linear layer
     teacher: float = 0.0  # relative L1 over what a large recogniser hears in vocoded speech (codec/teacher.py)
     teacher_knowledge: float = 0.0  # the same of what a linear layer reads from the decoder before it draws the mel
+    encoder_knowledge: float = 0.0  # as `knowledge`, read from the encoder before it rounds: a path without quantiser
+    encoder_teacher_knowledge: float = 0.0  # as `teacher_knowledge`, from there
     words: float = 0.0  # divergence of the words that it would write from vocoded speech, in nats per token
     envelope: float = 0.0  # how badly the third-octave envelopes correlate over 0.4 s, which is what STOI measures
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude

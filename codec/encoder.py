@@ -42,5 +42,11 @@ class Encoder(nn.Module):
         return self.stack.initial_state(batch)
 
     def forward(self, mel: Tensor, state: State) -> tuple[Tensor, State]:
+        positions, _, state = self.encode(mel, state)
+        return positions, state
+
+    def encode(self, mel: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """As `forward`, with what it knows before eight numbers have to do: [B, T, width]."""
         x, state = self.stack(mel, state)
-        return bound(self.project(self.norm(x)).float()), state
+        knowledge = self.norm(x)
+        return bound(self.project(knowledge).float()), knowledge, state

@@ -9,6 +9,7 @@ The decoded speech comes `delay_samples` later than the speech that was encoded.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,15 @@ from codec.layers import Block, State
 from codec.quantizer import codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from stream.frame import SAMPLES_PER_FRAME
+
+
+class Passed(NamedTuple):
+    """What became of log-mel on its way through the codec."""
+
+    decoded: Tensor  # [B, 8 T, mels], `look_ahead_frames` late
+    codes: Tensor  # [B, T, 8]
+    encoder_knowledge: Tensor  # before it rounds, [B, T, width]
+    decoder_knowledge: Tensor  # before it draws the mel, [B, T, width]
 
 
 class MelCodec(nn.Module):
@@ -36,15 +46,15 @@ class MelCodec(nn.Module):
 
         `flips` [B, T, 8] are wrong bits on air (see `quantizer.damage`).
         """
-        decoded, codes, _ = self.listen(mel, lost, flips)
-        return decoded, codes
+        passed = self.listen(mel, lost, flips)
+        return passed.decoded, passed.codes
 
-    def listen(self, mel: Tensor, lost: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """As `forward`, and what the decoder knows at 12.5 Hz: [B, T, width]."""
-        positions, _ = self.encoder(mel, self.encoder.initial_state(len(mel)))
+    def listen(self, mel: Tensor, lost: Tensor, flips: Tensor | None = None) -> Passed:
+        """As `forward`, with what encoder and decoder know at 12.5 Hz."""
+        positions, sent, _ = self.encoder.encode(mel, self.encoder.initial_state(len(mel)))
         codes, values = quantize(positions, flips)
-        decoded, knowledge, _ = self.decoder.decode(values, lost, self.decoder.initial_state(len(mel)))
-        return decoded, codes, knowledge
+        decoded, heard, _ = self.decoder.decode(values, lost, self.decoder.initial_state(len(mel)))
+        return Passed(decoded, codes, sent, heard)
 
 
 class Codec(nn.Module):

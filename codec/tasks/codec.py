@@ -15,10 +15,11 @@ from codec.discriminators import MelDiscriminator, adversarial_losses
 from codec.frontend import LOG_DEVIATION, LogMel
 from codec.growth import grow
 from codec.losses import envelope_loss
-from codec.model import MelCodec
+from codec.model import MelCodec, Passed
 from codec.pictures import draw_spectrograms
 from codec.readers import Reader, TeacherReader
 from codec.recognizer import REDUCTION, Recognizer, divergences, recognizer_loss
+from codec.tasks.damage import arrived, lost_bursts, wrong_bits
 from codec.tasks.task import Metrics
 from codec.teacher import Teacher, lessons, on_our_frames, teacher_loss
 from codec.team import ALONE, Team
@@ -36,17 +37,22 @@ class CodecTask:
         parts: dict[str, nn.Module] = {"mel_codec": self.codec}
         self.reader: Reader | None = None
         self.discriminator: MelDiscriminator | None = None
+        if (config.loss.knowledge or config.loss.encoder_knowledge) and not config.loss.recognizer:
+            raise ConfigError("loss.knowledge needs a recogniser; give loss.recognizer a weight")
         if config.loss.knowledge:
-            if not config.loss.recognizer:
-                raise ConfigError("loss.knowledge needs a recogniser; give loss.recognizer a weight")
             self.reader = Reader(config.model.decoder_widths[0]).to(device)
             parts["reader"] = self.reader
+        self.encoder_reader: Reader | None = None
+        if config.loss.encoder_knowledge:
+            self.encoder_reader = Reader(config.model.encoder_widths[-1]).to(device)
+            parts["encoder_reader"] = self.encoder_reader
         if config.loss.adversarial:
             self.discriminator = MelDiscriminator(config.discriminator.mel_channels).to(device)
             parts["discriminator"] = self.discriminator
         self.teacher: Teacher | None = None
         self.teacher_reader: TeacherReader | None = None
-        if config.loss.teacher or config.loss.teacher_knowledge or config.loss.words:
+        weights = config.loss
+        if weights.teacher or weights.teacher_knowledge or weights.encoder_teacher_knowledge or weights.words:
             self.teacher = Teacher(writes=config.loss.words > 0).to(device)
         if config.loss.teacher or config.loss.words:
             if not config.train.vocoder:
@@ -55,6 +61,10 @@ class CodecTask:
         if config.loss.teacher_knowledge:
             self.teacher_reader = TeacherReader(config.model.decoder_widths[0]).to(device)
             parts["teacher_reader"] = self.teacher_reader
+        self.encoder_teacher_reader: TeacherReader | None = None
+        if config.loss.encoder_teacher_knowledge:
+            self.encoder_teacher_reader = TeacherReader(config.model.encoder_widths[-1]).to(device)
+            parts["encoder_teacher_reader"] = self.encoder_teacher_reader
         self.model: nn.Module = nn.ModuleDict(parts) if len(parts) > 1 else self.codec
         if config.train.initial:
             initial = Path(config.train.initial)
@@ -92,12 +102,12 @@ class CodecTask:
         rows, frames = self.batches.rows, heard.shape[1] // MEL_FRAMES_PER_CODE
         lost = self.mine(lost_bursts(rows, frames, train.lost_burst_share, train.lost_burst_frames))
         flips = self.mine(wrong_bits(rows, frames, train.bit_error_share, train.bit_error_rate))
-        decoded, codes, knowledge = self.codec.listen(heard, lost, flips)
+        passed = self.codec.listen(heard, lost, flips)
         delay = self.config.model.look_ahead_frames
-        decoded, target = aligned(decoded, clean, delay)
+        decoded, target = aligned(passed.decoded, clean, delay)
         mel_loss = F.l1_loss(decoded, target) * LOG_DEVIATION
         loss = weights.mel * mel_loss
-        metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(codes)}
+        metrics = {"mel": mel_loss.item(), "entropy_bits": code_entropy_bits(passed.codes)}
         if weights.envelope:
             envelope = envelope_loss(decoded, target)
             loss = loss + weights.envelope * envelope
@@ -117,19 +127,24 @@ class CodecTask:
             phones = torch.from_numpy(batch.phones).to(self.device)[:, : weight.shape[1]]
             surprise = phone_surprise(again.heads[1], phones, weight)
             if self.reader is not None:
-                read = self.reader(knowledge, delay // REDUCTION, weight.shape[1])
+                read = self.reader(passed.decoder_knowledge, delay // REDUCTION, weight.shape[1])
                 known = divergences(read, original.heads, weight)
                 loss = loss + weights.knowledge * known
                 surprise = surprise + phone_surprise(read[1], phones, weight)
                 metrics["knowledge"] = known.item()
+            if self.encoder_reader is not None:  # what was sent may be lost, but not what the encoder knew
+                read = self.encoder_reader(passed.encoder_knowledge, delay // REDUCTION, weight.shape[1])
+                known = divergences(read, original.heads, torch.ones_like(weight))
+                loss = loss + weights.encoder_knowledge * known
+                metrics["encoder_knowledge"] = known.item()
             loss = loss + weights.phones * surprise
             metrics["phones"] = surprise.item()
         if self.teacher is not None:
-            taught, lessons = self.lessons(self.teacher, batch, decoded, knowledge, lost)
+            taught, lessons = self.lessons(self.teacher, batch, decoded, passed, lost)
             loss, metrics = loss + taught, metrics | lessons
         return loss, metrics
 
-    def lessons(self, teacher: Teacher, batch: Crops, decoded: Tensor, knowledge: Tensor, lost: Tensor) -> tuple[Tensor, Metrics]:
+    def lessons(self, teacher: Teacher, batch: Crops, decoded: Tensor, passed: Passed, lost: Tensor) -> tuple[Tensor, Metrics]:
         """What the teacher has to say: the weighted loss and its parts."""
         weights, delay = self.config.loss, self.config.model.look_ahead_frames
         weight = arrived(lost, delay, decoded.shape[1])
@@ -138,10 +153,13 @@ class CodecTask:
         parts: dict[str, Tensor] = {}
         if weights.teacher or weights.words:
             parts = lessons(teacher, self.vocoder, decoded, said, weight, weight.amin(1))
+        last = on_our_frames(said[-1].float(), weight.shape[1])
         if self.teacher_reader is not None:
-            last = on_our_frames(said[-1].float(), weight.shape[1])
-            read = self.teacher_reader(knowledge, delay // REDUCTION, weight.shape[1])
+            read = self.teacher_reader(passed.decoder_knowledge, delay // REDUCTION, weight.shape[1])
             parts["teacher_knowledge"] = teacher_loss([read], [last], weight)
+        if self.encoder_teacher_reader is not None:
+            read = self.encoder_teacher_reader(passed.encoder_knowledge, delay // REDUCTION, weight.shape[1])
+            parts["encoder_teacher_knowledge"] = teacher_loss([read], [last], torch.ones_like(weight))
         loss = torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum()
         return loss, {name: part.item() for name, part in parts.items()}
 
@@ -157,12 +175,12 @@ class CodecTask:
             crops = self.validation.crops(step)
             heard, clean = self.mels(crops)
             lost = torch.zeros(len(heard), heard.shape[1] // MEL_FRAMES_PER_CODE, device=self.device)
-            decoded, codes, knowledge = codec.listen(heard, lost)
-            decoded, target = aligned(decoded, clean, self.config.model.look_ahead_frames)
+            passed = codec.listen(heard, lost)
+            decoded, target = aligned(passed.decoded, clean, self.config.model.look_ahead_frames)
             figures["mel"] += (F.l1_loss(decoded, target) * LOG_DEVIATION).item() / rounds
-            figures["entropy_bits"] += code_entropy_bits(codes) / rounds
+            figures["entropy_bits"] += code_entropy_bits(passed.codes) / rounds
             figures["contrast"] += spectral_contrast(decoded, target).item() / rounds
-            used.append(codes.flatten(0, 1))
+            used.append(passed.codes.flatten(0, 1))
             if self.recognizer is not None:
                 everything = torch.ones(len(target), target.shape[1] // REDUCTION, device=self.device)
                 again, original = self.recognizer.listen(decoded), self.recognizer.listen(target)
@@ -170,7 +188,7 @@ class CodecTask:
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
             if self.teacher is not None:
-                _, lessons = self.lessons(self.teacher, crops, decoded, knowledge, lost)
+                _, lessons = self.lessons(self.teacher, crops, decoded, passed, lost)
                 for name, value in lessons.items():
                     figures[name] = figures.get(name, 0.0) + value / rounds
         figures["dead_levels"] = float((level_counts(torch.cat(used)) == 0).sum())
@@ -189,35 +207,6 @@ def spectral_contrast(decoded: Tensor, target: Tensor, bands: int = 21) -> Tenso
         return (mel - F.avg_pool1d(mel, bands, 1, bands // 2, count_include_pad=False)).std()
 
     return relief(decoded) / relief(target)
-
-
-def lost_bursts(crops: int, frames: int, share: float, lengths: tuple[int, int]) -> Tensor:
-    """Flags [B, T], 1 where a frame is lost: a `share` of the crops lose one to three bursts."""
-    lost = torch.zeros(crops, frames)
-    for row in lost:
-        if float(torch.rand(())) < share:
-            for _ in range(int(torch.randint(1, 4, ()))):
-                length = int(torch.randint(lengths[0], lengths[1] + 1, ()))
-                start = int(torch.randint(0, frames, ()))
-                row[start : start + length] = 1
-    return lost
-
-
-def wrong_bits(crops: int, frames: int, share: float, rate: tuple[float, float]) -> Tensor:
-    """Masks [B, T, 8] of 0..3 that flip the two bits of each code: a `share` of the crops has one bit error rate each."""
-    rates = torch.empty(crops).uniform_(*rate) * (torch.rand(crops) < share)
-    bits = (torch.rand(crops, frames, CODE_DIMENSIONS, 2) < rates[:, None, None, None]).long()
-    return bits[..., 0] * 2 + bits[..., 1]
-
-
-def arrived(lost: Tensor, delay_frames: int, mel_frames: int) -> Tensor:
-    """Flags of lost code frames [B, T] -> 1 for each recogniser frame [B, mel_frames / 4] whose codes all arrived.
-
-    What the codec should say in a gap nobody knows: asking the recogniser there would bury the rest in noise (measured:
-    with 12 % of the frames lost, half of the divergence came from them).
-    """
-    gone = lost.repeat_interleave(MEL_FRAMES_PER_CODE, dim=1)[:, delay_frames : delay_frames + mel_frames]
-    return 1 - gone.reshape(len(lost), mel_frames // REDUCTION, REDUCTION).amax(2)
 
 
 def phone_surprise(heard: Tensor, phones: Tensor, weight: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from codec import train
 from codec import weights as weights_command
 from codec.batches import UNKNOWN_PHONE
-from codec.tasks.codec import aligned, arrived, code_entropy_bits, lost_bursts, phone_surprise, spectral_contrast, wrong_bits
+from codec.tasks.codec import aligned, code_entropy_bits, phone_surprise, spectral_contrast
+from codec.tasks.damage import arrived, lost_bursts, wrong_bits
 from tests.codec.tiny import arguments, metrics
 
 
@@ -69,11 +70,13 @@ def test_entropy_counts_bits() -> None:
 @pytest.mark.training
 def test_a_reader_trains_beside_the_codec_and_does_not_ship(corpus: Path, tmp_path: Path) -> None:
     assert train.main(arguments("recognizer", corpus, tmp_path / "recognizer", 2)) == 0
-    taught = [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7", "loss.knowledge=1.0", "train.log_every=1"]
-    assert train.main(arguments("codec", corpus, tmp_path / "codec", 30, *taught, "train.learning_rate=5e-3")) == 0
+    taught = [f'train.recognizer="{tmp_path / "recognizer"}"', "loss.recognizer=0.7", "train.log_every=1"]
+    taught += ["loss.knowledge=1.0", "loss.encoder_knowledge=1.0", "train.learning_rate=5e-3"]
+    assert train.main(arguments("codec", corpus, tmp_path / "codec", 30, *taught)) == 0
     header = (tmp_path / "codec" / "metrics.csv").read_text().split("\n", 1)[0].split(",")
-    known = metrics(tmp_path / "codec")[:, header.index("knowledge")]
-    assert known[-5:].mean() < 0.7 * known[:3].mean()
+    for name in ("knowledge", "encoder_knowledge"):
+        known = metrics(tmp_path / "codec")[:, header.index(name)]
+        assert known[-5:].mean() < 0.7 * known[:3].mean()
     assert train.main(arguments("vocoder", corpus, tmp_path / "vocoder", 2)) == 0
     codec, _, _ = weights_command.assemble(tmp_path / "codec", tmp_path / "vocoder")
     assert not any("reader" in name for name in codec.state_dict())

@@ -113,10 +113,9 @@ def test_training_listens_to_the_teacher(corpus: Path, base: Path, tmp_path: Pat
     common = arguments("codec", corpus, tmp_path / "run", 4, f'train.recognizer="{base / "recognizer"}"', "loss.teacher=2.0")
     assert train.main(common) == 1
     assert "train.vocoder is empty, but the teacher listens to samples" in capsys.readouterr().err
-    assert (
-        train.main([*common, f'train.vocoder="{base / "base.safetensors"}"', "loss.teacher_knowledge=1.0", "loss.words=0.3"]) == 0
-    )
+    wanted = ["loss.teacher_knowledge=1.0", "loss.encoder_teacher_knowledge=1.0", "loss.words=0.3"]
+    assert train.main([*common, f'train.vocoder="{base / "base.safetensors"}"', *wanted]) == 0
     names = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
     logged = metrics(tmp_path / "run")
-    assert np.isfinite(logged).all() and {"teacher", "teacher_knowledge", "words"} < set(names)
+    assert np.isfinite(logged).all() and {"teacher", "teacher_knowledge", "encoder_teacher_knowledge", "words"} < set(names)
     assert 0 < logged[-1, names.index("teacher")] < 2
