@@ -33,6 +33,7 @@ def test_the_command_says_what_it_costs(models: tuple[Path, Path], capsys: pytes
 
 def test_its_receivers_hear_the_same_senders(models: tuple[Path, Path]) -> None:
     whole, small = models
+    quantize(str(whole), "small", small)
     assert load_encoder(str(small)).meta.name == "small"
     assert load_decoder(str(small)).meta.decoder_id == load_decoder(str(whole)).meta.decoder_id
     found = cost(str(whole), str(small), speech_like(4.0))
