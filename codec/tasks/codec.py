@@ -34,46 +34,39 @@ class CodecTask:
         self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.codec = MelCodec(config.model).to(device)
-        parts: dict[str, nn.Module] = {"mel_codec": self.codec}
-        self.reader: Reader | None = None
-        self.discriminator: MelDiscriminator | None = None
-        if (config.loss.knowledge or config.loss.encoder_knowledge) and not config.loss.recognizer:
-            raise ConfigError("loss.knowledge needs a recogniser; give loss.recognizer a weight")
-        if config.loss.knowledge:
-            self.reader = Reader(config.model.decoder_widths[0]).to(device)
-            parts["reader"] = self.reader
-        self.encoder_reader: Reader | None = None
-        if config.loss.encoder_knowledge:
-            self.encoder_reader = Reader(config.model.encoder_widths[-1]).to(device)
-            parts["encoder_reader"] = self.encoder_reader
-        if config.loss.adversarial:
-            self.discriminator = MelDiscriminator(config.discriminator.mel_channels).to(device)
-            parts["discriminator"] = self.discriminator
-        self.teacher: Teacher | None = None
-        self.teacher_reader: TeacherReader | None = None
         weights = config.loss
+        if (weights.knowledge or weights.encoder_knowledge) and not weights.recognizer:
+            raise ConfigError("what a linear layer reads is compared with the recogniser; give loss.recognizer a weight")
+        if (weights.teacher or weights.words) and not config.train.vocoder:
+            raise ConfigError("train.vocoder is empty, but the teacher listens to samples; name a weights file")
+        sent, heard = config.model.encoder_widths[-1], config.model.decoder_widths[0]
+        self.reader = Reader(heard).to(device) if weights.knowledge else None
+        self.encoder_reader = Reader(sent).to(device) if weights.encoder_knowledge else None
+        self.discriminator = MelDiscriminator(config.discriminator.mel_channels).to(device) if weights.adversarial else None
+        self.teacher_reader = TeacherReader(heard).to(device) if weights.teacher_knowledge else None
+        self.encoder_teacher_reader = TeacherReader(sent).to(device) if weights.encoder_teacher_knowledge else None
+        beside = {  # these train with the codec and never ship
+            "reader": self.reader,
+            "encoder_reader": self.encoder_reader,
+            "discriminator": self.discriminator,
+            "teacher_reader": self.teacher_reader,
+            "encoder_teacher_reader": self.encoder_teacher_reader,
+        }
+        parts: dict[str, nn.Module] = {"mel_codec": self.codec}
+        parts |= {name: network for name, network in beside.items() if network is not None}
+        self.teacher: Teacher | None = None
         if weights.teacher or weights.teacher_knowledge or weights.encoder_teacher_knowledge or weights.words:
-            self.teacher = Teacher(writes=config.loss.words > 0).to(device)
-        if config.loss.teacher or config.loss.words:
-            if not config.train.vocoder:
-                raise ConfigError("train.vocoder is empty, but the teacher listens to samples; name a weights file")
+            self.teacher = Teacher(writes=weights.words > 0).to(device)
+        if weights.teacher or weights.words:
             self.vocoder = load_vocoder(Path(config.train.vocoder), config.model).to(device)
-        if config.loss.teacher_knowledge:
-            self.teacher_reader = TeacherReader(config.model.decoder_widths[0]).to(device)
-            parts["teacher_reader"] = self.teacher_reader
-        self.encoder_teacher_reader: TeacherReader | None = None
-        if config.loss.encoder_teacher_knowledge:
-            self.encoder_teacher_reader = TeacherReader(config.model.encoder_widths[-1]).to(device)
-            parts["encoder_teacher_reader"] = self.encoder_teacher_reader
         self.model: nn.Module = nn.ModuleDict(parts) if len(parts) > 1 else self.codec
         if config.train.initial:
             initial = Path(config.train.initial)
             known, before, _ = read_weights(initial)
             for name, network in parts.items():
-                beside = network is not self.codec  # what trained beside the codec is not in a weights file that shipped
-                if not beside:
+                if network is self.codec:
                     grow(self.codec, part(known, "mel_codec."), before.model, config.model, initial)
-                elif any(key.startswith(f"{name}.") for key in known):
+                elif any(key.startswith(f"{name}.") for key in known):  # a weights file that shipped does not have it
                     fill(network, part(known, f"{name}."), initial)
         self.recognizer: Recognizer | None = None
         if config.loss.recognizer:
