@@ -31,13 +31,13 @@ def block_matrices(model: nn.Module) -> list[nn.Parameter]:
     return [matrix for matrix in matrices if matrix.requires_grad]
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix [N, M] with its singular values moved to between about 0.7 and 1.2, in bfloat16.
+def orthogonal(matrix: Tensor, precision: torch.dtype = torch.bfloat16) -> Tensor:
+    """The matrix [N, M] with its singular values moved to between about 0.7 and 1.2.
 
-    A Newton-Schulz iteration, on the side that is shorter.
+    A Newton-Schulz iteration, on the side that is shorter; bfloat16 is precise enough for it.
     """
     a, b, c = COEFFICIENTS
-    x = matrix.bfloat16()
+    x = matrix.to(precision)
     tall = len(x) > len(x[0])
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
@@ -50,7 +50,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.AdamW):
     """AdamW but for `matrices`, [N, M] each, which also stand in `groups`.
 
-    Every process of `team` makes the updates of some matrices and gets the others' from the others.
+    Every process of `team` makes the updates of some matrices and gets the others' from the others. `precision` is that of
+    the iteration: bfloat16 where the device has units for it, elsewhere it would take longer than the rest of the step.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class Muon(torch.optim.AdamW):
         lr: float,
         betas: tuple[float, float],
         team: Team = ALONE,
+        precision: torch.dtype = torch.bfloat16,
     ):
         super().__init__(groups, lr=lr, betas=betas)
         self.matrices = sorted(matrices, key=Tensor.numel, reverse=True)  # so that turns are of about the same size
-        self.team = team
+        self.team, self.precision = team, precision
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -88,9 +90,9 @@ class Muon(torch.optim.AdamW):
             state["step"] += 1
             momentum = state["exp_avg"].lerp_(gradient, 1 - MOMENTUM)
             if turn % self.team.size == self.team.rank:
-                parts.append(orthogonal(gradient.lerp(momentum, MOMENTUM)))
+                parts.append(orthogonal(gradient.lerp(momentum, MOMENTUM), self.precision))
             else:
-                parts.append(torch.zeros_like(matrix, dtype=torch.bfloat16))
+                parts.append(torch.zeros_like(matrix, dtype=self.precision))
         whole = self.team.total(torch.cat([part.reshape(-1) for part in parts])) if parts else torch.zeros(0)
         pieces = whole.split([matrix.numel() for matrix in stepping])
         return (piece.view(matrix.shape).float() for piece, matrix in zip(pieces, stepping, strict=True))

@@ -58,12 +58,20 @@ def bfloat16_is_faster(device: torch.device) -> bool:
     return not BFLOAT16_FLAGS.isdisjoint(known)
 
 
-def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 mixed precision where the configuration and the machine want it."""
+def mixes_precisions(config: TrainConfig, device: torch.device) -> bool:
+    """Whether the configuration and the machine want bfloat16 mixed precision.
+
+    Raises:
+        ConfigError: `train.autocast` is none of its words.
+    """
     if config.autocast not in ("auto", "on", "off"):
         raise ConfigError(f"train.autocast is {config.autocast!r}; write auto, on or off")
-    enabled = config.autocast == "on" or (config.autocast == "auto" and bfloat16_is_faster(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    return config.autocast == "on" or (config.autocast == "auto" and bfloat16_is_faster(device))
+
+
+def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManager[None]:
+    """bfloat16 mixed precision where the configuration and the machine want it."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixes_precisions(config, device))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -75,7 +83,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     ]
 
 
-def make_optimizer(settings: TrainConfig, model: nn.Module, team: Team) -> torch.optim.Optimizer:
+def make_optimizer(settings: TrainConfig, model: nn.Module, team: Team, device: torch.device = CPU) -> torch.optim.Optimizer:
     """AdamW of all, or Muon of the matrices.
 
     Raises:
@@ -83,7 +91,8 @@ def make_optimizer(settings: TrainConfig, model: nn.Module, team: Team) -> torch
     """
     groups = parameter_groups(model, settings.weight_decay)
     if settings.optimizer == "muon":
-        return Muon(groups, block_matrices(model), settings.learning_rate, settings.betas, team)
+        precision = torch.bfloat16 if mixes_precisions(settings, device) else torch.float32
+        return Muon(groups, block_matrices(model), settings.learning_rate, settings.betas, team, precision)
     if settings.optimizer != "adamw":
         raise ConfigError(f"train.optimizer is {settings.optimizer!r}; write adamw or muon")
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
@@ -122,7 +131,7 @@ def train(config: Config, run: Run, team: Team = ALONE, device: torch.device = C
     model = task.model
     objective = team.shared(Objective(task))
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = make_optimizer(settings, model, team)
+    optimizer = make_optimizer(settings, model, team, device)
     done = run.restore(model, average, optimizer)
     mixed = autocast(settings, device)
     parameters = sum(p.numel() for p in model.parameters())

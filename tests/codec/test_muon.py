@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from codec.config import TrainConfig
 from codec.layers import Block
 from codec.muon import ITERATIONS, MOMENTUM, Muon, block_matrices, orthogonal
-from codec.team import Team
-from codec.train import parameter_groups
+from codec.team import ALONE, Team
+from codec.train import make_optimizer, parameter_groups
 
 WIDTH = 12
 RATE = 1e-2
@@ -49,12 +50,15 @@ def steps(net: nn.Module, optimizers: Sequence[torch.optim.Optimizer], numbers: 
             optimizer.step()
 
 
-def test_an_orthogonal_matrix_is_near_the_given_one() -> None:
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_an_orthogonal_matrix_is_near_the_given_one(precision: torch.dtype) -> None:
     torch.manual_seed(1)
     for shape in ((6, 20), (20, 6)):
         matrix = torch.randn(shape)
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-        found = orthogonal(matrix).float()
+        found = orthogonal(matrix, precision)
+        assert found.dtype == precision
+        found = found.float()
         assert torch.linalg.svdvals(found).min() > 0.6 and torch.linalg.svdvals(found).max() < 1.3
         assert torch.cosine_similarity(found.flatten(), (left @ right).flatten(), dim=0) > 0.97
 
@@ -111,3 +115,9 @@ def test_each_process_makes_its_share(rank: int) -> None:
 def test_frozen_blocks_are_left_alone() -> None:
     net = model().requires_grad_(False)
     assert block_matrices(net) == []
+
+
+@pytest.mark.parametrize(("autocast", "precision"), [("on", torch.bfloat16), ("off", torch.float32)])
+def test_it_iterates_in_the_precision_of_the_run(autocast: str, precision: torch.dtype) -> None:
+    optimizer = make_optimizer(TrainConfig(optimizer="muon", autocast=autocast), model(), ALONE)
+    assert isinstance(optimizer, Muon) and optimizer.precision == precision
