@@ -40,6 +40,7 @@ class ModelConfig:
     decoder_blocks: tuple[int, ...] = (8, 3, 2)
     kernel: int = 7
     expansion: int = 3
+    feedback_frames: int = 8  # rounded frames whose errors move what is rounded next (codec/feedback.py)
     vocoder_width: int = 256
     vocoder_blocks: int = 6
 
@@ -98,6 +99,7 @@ class LossConfig:
     teacher_knowledge: float = 0.0  # the same of what a linear layer reads from the decoder before it draws the mel
     encoder_knowledge: float = 0.0  # as `knowledge`, read from the encoder before it rounds: a path without quantiser
     encoder_teacher_knowledge: float = 0.0  # as `teacher_knowledge`, from there
+    teacher_share: float = 1.0  # of the crops that are vocoded for it: the dearest of these objectives needs the fewest
     words: float = 0.0  # divergence of the words that it would write from vocoded speech, in nats per token
     envelope: float = 0.0  # how badly the third-octave envelopes correlate over 0.4 s, which is what STOI measures
     stft: float = 1.0  # vocoder: multi-resolution spectral convergence and log magnitude
@@ -118,6 +120,7 @@ class TrainConfig:
     warmup_steps: int = 200
     final_rate_share: float = 0.02  # cosine decay down to this share of the rate
     betas: tuple[float, float] = (0.8, 0.99)
+    trainable: str = "all"  # codec: all | encoder | feedback; the latter two leave the decoder and its id as they are
     optimizer: str = "adamw"  # adamw | muon: the matrices of the blocks by Muon, all else by AdamW (codec/muon.py)
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
@@ -156,7 +159,7 @@ class RLConfig:
     credit: str = "frame"  # frame: each code frame answers for what is heard around it | utterance: all for the whole
     credit_reach_s: float = 0.08  # frame credit: how much before and after a code frame it answers for; about one phone
     reference: str = "transcript"  # what should be understood: transcript | heard, what the recogniser hears in the original
-    trainable: str = "encoder"  # encoder | all: an ablation, whose decoder is another one afterwards
+    trainable: str = "encoder"  # encoder | feedback, the layers that answer rounding | all: another decoder afterwards
     link_share: float = 0.0  # of the utterances pass a narrow link on the way to the decoder
     link_profile: str = "standard"  # whose packets are lost
     link_loss_rate: tuple[float, float] = (0.05, 0.2)  # of the packets, drawn per utterance

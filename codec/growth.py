@@ -17,6 +17,7 @@ from codec.model import MelCodec
 from codec.run import RunError
 from codec.weights import fill
 
+FEEDBACK = "encoder.feedback."
 Place = tuple[int, int]  # level, and number in it: 0 is the layer that changes the rate, blocks count from 1
 
 
@@ -52,4 +53,6 @@ def grow(codec: MelCodec, state: dict[str, Tensor], before: ModelConfig, after: 
         for name, tensor in codec.state_dict().items():
             if name.startswith(tuple(f"{prefix}{index}." for index in fresh)):
                 state[name] = torch.zeros_like(tensor) if ".project." in name else tensor.clone()
+    if not any(name.startswith(FEEDBACK) for name in state):  # of the time before it; it begins as if it were not there
+        state |= {name: tensor for name, tensor in codec.state_dict().items() if name.startswith(FEEDBACK)}
     fill(codec, state, source)

@@ -58,8 +58,7 @@ class Headroom:
         assert task.validation is not None
         batch = task.validation.draw(step, 0.0)
         heard, clean = task.listener.mels(batch)
-        positions, _ = task.model.encoder(heard, task.model.encoder.initial_state(len(heard)))
-        codes = task.search(batch, positions, clean)
+        codes = task.search(batch, task.model.encoder.listen(heard)[0], clean)
         decoded, reference = task.listener.listen(task.model.decoder, codes, batch, clean)
         heard_originals = as_decoded(reference)
         for name in self.names:

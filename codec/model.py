@@ -41,6 +41,16 @@ class MelCodec(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """What can be trained: all, or a part of the encoder, which leaves the decoder and its id as they are."""
+        return {"all": self, "encoder": self.encoder, "feedback": self.encoder.feedback}
+
+    def train_only(self, part: str) -> None:
+        """Leave gradients to one of the `parts`."""
+        self.requires_grad_(False)
+        self.parts[part].requires_grad_(True)
+
     def forward(self, mel: Tensor, lost: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mel [B, 8 T, mels], lost [B, T] -> decoded mel [B, 8 T, mels], `look_ahead_frames` late, and codes [B, T, 8].
 

@@ -54,7 +54,8 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
     for step in range(batches):
         batch = task.batch(step * config.rl.updates)
         heard, clean = task.listener.mels(batch)
-        positions, _ = task.model.encoder(heard, task.model.encoder.initial_state(len(heard)))
+        meant, _ = task.model.encoder.listen(heard)
+        positions = task.model.encoder.positions(meant)
         common["anchor"].append(float(gradient(task.anchor(task.model.decoder, batch, positions, clean)["mel"].mean()).norm()))
         common["entropy"].append(float(policy.entropy(positions.detach(), config.rl.temperature).mean()) / np.log(2))
         speech = task.speech(batch)
@@ -62,9 +63,9 @@ def probe(config: Config, batches: int) -> tuple[list[tuple[str, ...]], str]:
         gradients: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
         for draw in range(DRAWS):
             torch.manual_seed(DRAWS * step + draw)
-            codes = task.draw(batch, positions)
+            codes = task.draw(batch, meant)
             decoded, reference = task.listener.listen(task.model.decoder, codes, batch, clean)
-            log_probability = policy.log_probability(positions.unsqueeze(1), codes, config.rl.temperature)
+            log_probability = policy.log_probability(task.model.encoder.positions_for(meant, codes), codes, config.rl.temperature)
             common["changed"].append(float((codes != policy.mode(positions)[:, None]).float().mean()))
             for (name, weights), credit in product(tables(config.reward).items(), ("utterance", "frame")):
                 rl = dataclasses.replace(config.rl, credit=credit)

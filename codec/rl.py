@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from codec import policy, train
 from codec.anchor import Anchor
-from codec.config import Config
+from codec.config import Config, ConfigError
+from codec.encoder import Meant
+from codec.growth import grow
 from codec.heard import Decoded, Reference
 from codec.listener import Listener
 from codec.model import MelCodec
@@ -45,7 +47,7 @@ from codec.rollouts import (
 from codec.search import Stretches, best_of, versions_of
 from codec.tasks.task import Metrics
 from codec.team import ALONE, Team
-from codec.weights import fill, part, read_weights
+from codec.weights import part, read_weights
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS
 
 REPORTED = ("wer", "cer", "per")  # logged in every run, whatever it is rewarded for
@@ -73,9 +75,11 @@ class PolicyTask:
         self.anchor = Anchor(config, self.listener)
         self.model = MelCodec(config.model).to(device)
         initial = Path(config.train.initial)
-        fill(self.model, part(read_weights(initial)[0], "mel_codec."), initial)
-        if config.rl.trainable == "encoder":
-            self.model.decoder.requires_grad_(False)
+        known, before, _ = read_weights(initial)
+        grow(self.model, part(known, "mel_codec."), before.model, config.model, initial)
+        if config.rl.trainable not in self.model.parts:
+            raise ConfigError(f"rl.trainable is {config.rl.trainable!r}; write {', '.join(self.model.parts)}")
+        self.model.train_only(config.rl.trainable)
         self.start = copy.deepcopy(self.model).eval().requires_grad_(False)  # the stage 1 codec, whatever is restored later
         self.utterances = Utterances(config, team=team)
         self.validation = validation_utterances(config)
@@ -87,31 +91,37 @@ class PolicyTask:
         updates = self.config.rl.updates
         return dataclasses.replace(self.utterances.draw(step // updates, self.config.rl.link_share), step=step)
 
-    def draw(self, batch: Spoken, positions: Tensor) -> Tensor:
-        """G sequences of codes per utterance from the policy at positions [B, T, 8]: [B, G, T, 8]."""
-        rl = self.config.rl
-        uniform = torch.rand(batch.total, rl.group, positions.shape[1], CODE_DIMENSIONS)[self.team.rank :: self.team.size]
-        return policy.sample(positions.detach().unsqueeze(1), uniform.to(self.device), rl.temperature)
+    def draw(self, batch: Spoken, meant: Meant) -> Tensor:
+        """G sequences of codes per utterance from the policy, each drawn after those before it: [B, G, T, 8]."""
+        rl, frames = self.config.rl, meant.intended.shape[1]
+        uniform = torch.rand(batch.total, rl.group, frames, CODE_DIMENSIONS)[self.team.rank :: self.team.size]
+        rows = uniform.to(self.device).flatten(0, 1)
 
-    def search(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Tensor:
+        def sample(positions: Tensor, frame: int, dimension: int) -> Tensor:
+            return policy.sample(positions, rows[:, frame, dimension], rl.temperature)
+
+        return self.model.encoder.decide(meant, sample, rl.group)
+
+    @torch.no_grad()
+    def search(self, batch: Spoken, meant: Meant, clean: Tensor) -> Tensor:
         """The codes that a search around rounding finds, and the rounded ones: [B, 2, T, 8]."""
-        rl, frames, mine = self.config.rl, positions.shape[1], slice(self.team.rank, None, self.team.size)
-        rounded = found = policy.mode(positions)
+        rl, frames, mine = self.config.rl, meant.intended.shape[1], slice(self.team.rank, None, self.team.size)
+        rounded = found = policy.mode(self.model.encoder.positions(meant))
         reference = None
         for number in range(rl.rounds):
             stretches = Stretches(frames, rl.stretch_frames, int(torch.randint(rl.stretch_frames, ())))
             place = torch.randint(rl.stretch_frames, (batch.total, rl.group, stretches.count))[mine].to(self.device)
-            versions = versions_of(found, self.draw(batch, positions), place, stretches, number % 2)
+            versions = versions_of(found, self.draw(batch, meant), place, stretches, number % 2)
             decoded, reference = self.listener.listen(self.model.decoder, versions, batch, clean, reference)
             timed = timed_total(self.config.reward, decoded, reference)
             found = best_of(versions, frame_credit(rl, timed, frames, self.listener.delay_frames), stretches)
         return torch.stack([found, rounded], 1)
 
     @torch.no_grad()
-    def roll(self, batch: Spoken, positions: Tensor, clean: Tensor) -> Rollouts:
+    def roll(self, batch: Spoken, meant: Meant, clean: Tensor) -> Rollouts:
         """Draw, listen, and compare the draws within their group."""
         rl = self.config.rl
-        codes = self.search(batch, positions, clean) if rl.rounds else self.draw(batch, positions)
+        codes = self.search(batch, meant, clean) if rl.rounds else self.draw(batch, meant)
         slope = None
         if rl.gradient == "slope":
             slope, decoded, reference = self.slope(self.config.reward, batch, codes, clean)
@@ -124,7 +134,7 @@ class PolicyTask:
             rewards = total(self.config.reward, decoded, reference)
             metrics |= {"found_gain": float((rewards[:, 0] - rewards[:, 1]).mean())}
             metrics |= {"found_codes": float((codes[:, 0] != codes[:, 1]).float().mean())}
-        log_probability = policy.log_probability(positions.unsqueeze(1), codes, rl.temperature)
+        log_probability = policy.log_probability(self.model.encoder.positions_for(meant, codes), codes, rl.temperature)
         return Rollouts(codes, log_probability, judged.advantage, metrics, slope)
 
     def slope(self, reward: dict[str, float], batch: Spoken, codes: Tensor, clean: Tensor) -> tuple[Tensor, Decoded, Reference]:
@@ -145,19 +155,23 @@ class PolicyTask:
     def loss(self, batch: Spoken) -> tuple[Tensor, Metrics]:
         rl, weights, team = self.config.rl, self.config.loss, self.team
         heard, clean = self.listener.mels(batch)
-        positions, _ = self.model.encoder(heard, self.model.encoder.initial_state(len(heard)))
+        meant, _ = self.model.encoder.listen(heard)
+        positions = self.model.encoder.positions(meant)
         # Before the draws: mixed precision keeps the weights that it casts, and those cast without gradient give none.
         anchors = self.anchor(self.model.decoder, batch, positions, clean)
         if batch.step % rl.updates == 0:
-            self.rollouts = self.roll(batch, positions, clean)
+            self.rollouts = self.roll(batch, meant, clean)
         assert self.rollouts is not None  # saved steps are multiples of the updates, so a resumed run begins with draws
         rollouts = self.rollouts
         with torch.no_grad():
-            stage_1, _ = self.start.encoder(heard, self.start.encoder.initial_state(len(heard)))
+            before, rounded = self.start.encoder, policy.mode(positions)[:, None]
+            stage_1 = before.positions_for(before.listen(heard)[0], rounded)[:, 0]
 
         speech = self.speech(batch)
         reached = speech * (1 - torch.from_numpy(batch.lost).to(self.device))  # lost codes changed no reward
-        log_probability = policy.log_probability(positions.unsqueeze(1), rollouts.codes, rl.temperature)
+        log_probability = policy.log_probability(
+            self.model.encoder.positions_for(meant, rollouts.codes), rollouts.codes, rl.temperature
+        )
         if rollouts.slope is not None:
             gradient = self.along(rollouts.slope, batch, positions, reached)
         else:

@@ -27,7 +27,6 @@ def check(config: Config) -> None:
         ),
         (rl.credit not in ("frame", "utterance"), f"rl.credit is {rl.credit!r}; write frame or utterance"),
         (rl.reference not in ("transcript", "heard"), f"rl.reference is {rl.reference!r}; write transcript or heard"),
-        (rl.trainable not in ("encoder", "all"), f"rl.trainable is {rl.trainable!r}; write encoder or all"),
         (
             needs_samples(config) and not settings.vocoder,
             "train.vocoder is empty, but samples are needed; name a weights file",

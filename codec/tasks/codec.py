@@ -34,6 +34,9 @@ class CodecTask:
         self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.codec = MelCodec(config.model).to(device)
+        if config.train.trainable not in self.codec.parts:
+            raise ConfigError(f"train.trainable is {config.train.trainable!r}; write {', '.join(self.codec.parts)}")
+        self.codec.train_only(config.train.trainable)
         weights = config.loss
         if (weights.knowledge or weights.encoder_knowledge) and not weights.recognizer:
             raise ConfigError("what a linear layer reads is compared with the recogniser; give loss.recognizer a weight")
@@ -140,9 +143,12 @@ class CodecTask:
     def lessons(self, teacher: Teacher, batch: Crops, decoded: Tensor, passed: Passed, lost: Tensor) -> tuple[Tensor, Metrics]:
         """What the teacher has to say: the weighted loss and its parts."""
         weights, delay = self.config.loss, self.config.model.look_ahead_frames
+        rows = max(1, round(weights.teacher_share * len(decoded)))
+        decoded, lost = decoded[:rows], lost[:rows]
+        passed = Passed(*(each[:rows] for each in passed))
         weight = arrived(lost, delay, decoded.shape[1])
         with torch.no_grad():
-            said = teacher.hear(torch.from_numpy(batch.clean).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES])
+            said = teacher.hear(torch.from_numpy(batch.clean[:rows]).float().to(self.device)[:, : decoded.shape[1] * HOP_SAMPLES])
         parts: dict[str, Tensor] = {}
         if weights.teacher or weights.words:
             parts = lessons(teacher, self.vocoder, decoded, said, weight, weight.amin(1))

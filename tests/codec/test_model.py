@@ -96,7 +96,7 @@ def test_the_memory_of_the_encoder_is_as_long_as_it_says() -> None:
         None, : frames * SAMPLES_PER_FRAME
     ].requires_grad_()
     mel, _ = codec.frontend(samples, codec.frontend.initial_state(1))
-    positions, _ = codec.mel_codec.encoder(mel, codec.mel_codec.encoder.initial_state(1))
-    positions[0, -1].sum().backward()
+    meant, _ = codec.mel_codec.encoder.listen(mel)
+    meant.intended[0, -1].sum().backward()
     heard = samples.grad.reshape(frames, SAMPLES_PER_FRAME).abs().amax(dim=1) > 0
     assert heard.tolist() == [False] * 3 + [True] * (codec.memory_frames + 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from codec import listener
+from codec.encoder import Meant
 from codec.heard import Decoded, Reference
 from codec.rewards import REWARDS, Reward, total
 from tests.codec.tiny import task_of
@@ -83,7 +84,7 @@ def test_what_is_rewarded_becomes_more_frequent(how: list[str], base: Path, corp
         loss.backward()
         optimizer.step()
         rewards.append(figures["reward"])
-    spread = np.std(np.diff(rewards))
+    spread = np.std(np.diff(rewards[15:]))  # of the draws: within a few steps most is learned
     assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 2 * spread
     assert task.validate(task.model, None)["loud"] > task.validate(task.model, None)["before_loud"]
 
@@ -103,8 +104,8 @@ def test_the_divergence_from_stage_1_starts_at_zero_and_holds_the_policy(base: P
         return found[0], found[-1]
 
     free, held = moved(0.0), moved(5.0)
-    assert free[0] == held[0] == 0.0
-    assert 0 < held[1] < free[1]
+    assert free[0] == held[0] == pytest.approx(0, abs=1e-6)
+    assert 1e-6 < held[1] < free[1]
 
 
 def test_the_entropy_bonus_flattens_the_policy(base: Path, corpus: Path) -> None:
@@ -134,7 +135,8 @@ def test_a_group_shares_its_link_and_lost_codes_are_not_credited(base: Path, cor
     assert not torch.equal(same.mel, arriving.mel)
 
     positions = torch.zeros(len(heard), batch.lost.shape[1], 8, requires_grad=True)
-    task.model.encoder.forward = lambda mel, state: (positions, state)  # type: ignore[method-assign, assignment]
+    meant = Meant(torch.zeros(*positions.shape[:2], task.model.encoder.project.in_features), positions)
+    task.model.encoder.listen = lambda mel, state=None: (meant, state)  # type: ignore[method-assign, assignment]
     loss, _ = task.loss(batch)
     loss.backward()
     assert positions.grad is not None

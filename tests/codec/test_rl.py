@@ -117,7 +117,7 @@ def test_two_processes_take_the_steps_of_one(base: Path, corpus: Path, tmp_path:
         ('rl.gradient="steep"', "draws or slope"),
         ('rl.gradient="slope"', "counts ['cer'], which has no slope"),
         ('rl.reference="text"', "transcript or heard"),
-        ('rl.trainable="vocoder"', "encoder or all"),
+        ('rl.trainable="vocoder"', "all, encoder, feedback"),
         ("reward.stoi=1.0", "train.vocoder is empty"),
         ("loss.teacher=1.0", "train.vocoder is empty"),
         ("rl.updates=3", "multiples of rl.updates"),
