@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from codec.config import ModelConfig
 from codec.feedback import Choose, Feedback
 from codec.layers import Block, Downsample, Stack, State, blocks
+from codec.quantizer import LARGEST
 from stream.frame import CODE_DIMENSIONS
 
 
@@ -76,6 +77,14 @@ class Encoder(nn.Module):
     def positions(self, meant: Meant) -> Tensor:
         """Positions [B, T, 8] where each is rounded to the nearest level, which is what ships."""
         return torch.as_tensor(self.feedback(*meant, self.feedback.initial_state(len(meant.knowledge)))[0])
+
+    def exact_positions(self, meant: Meant) -> Tensor:
+        """Positions [B, T, 8] if none were rounded and no error had to be made up for."""
+
+        def exact(positions: Tensor, frame: int, dimension: int) -> Tensor:
+            return positions + LARGEST
+
+        return torch.as_tensor(self.feedback(*meant, self.feedback.initial_state(len(meant.knowledge)), exact)[0])
 
     def decide(self, meant: Meant, choose: Choose, versions: int) -> Tensor:
         """Codes [B, versions, T, 8] where `choose` decides in place of rounding, of B x versions rows at a time."""

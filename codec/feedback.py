@@ -18,7 +18,7 @@ from stream.frame import CODE_DIMENSIONS
 
 HIDDEN = 512
 KNOWN = 2 * CODE_DIMENSIONS  # of a frame that was rounded: its levels and its errors
-Choose = Callable[[Tensor, int, int], Tensor]  # codes [B] for positions [B] of a frame and a dimension
+Choose = Callable[[Tensor, int, int], Tensor]  # codes [B] for positions [B] in (-2, 2) of a frame and a dimension
 
 
 def nearest(positions: Tensor, frame: int, dimension: int) -> Tensor:

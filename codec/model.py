@@ -19,7 +19,7 @@ from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import WINDOW_SAMPLES, LogMel
 from codec.layers import Block, State
-from codec.quantizer import codes_to_values, positions_to_codes, quantize
+from codec.quantizer import LARGEST, codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from stream.frame import SAMPLES_PER_FRAME
 
@@ -65,6 +65,12 @@ class MelCodec(nn.Module):
         codes, values = quantize(positions, flips)
         decoded, heard, _ = self.decoder.decode(values, lost, self.decoder.initial_state(len(mel)))
         return Passed(decoded, codes, sent, heard)
+
+    def without_rounding(self, mel: Tensor, lost: Tensor) -> Tensor:
+        """Decoded mel as `forward` gives it, if eight numbers were sent instead of 16 bits: what rounding costs."""
+        values = self.encoder.exact_positions(self.encoder.listen(mel)[0]) / LARGEST
+        decoded, _ = self.decoder(values, lost, self.decoder.initial_state(len(mel)))
+        return torch.as_tensor(decoded)
 
 
 class Codec(nn.Module):

@@ -186,6 +186,9 @@ class CodecTask:
                 distance, divergence = recognizer_loss(again, original, everything, self.config.loss.posterior_kl)
                 figures["recognizer"] = figures.get("recognizer", 0.0) + distance.item() / rounds
                 figures["kl"] = figures.get("kl", 0.0) + divergence.item() / rounds
+                exact, _ = aligned(codec.without_rounding(heard, lost), clean, self.config.model.look_ahead_frames)
+                _, divergence = recognizer_loss(self.recognizer.listen(exact), original, everything, self.config.loss.posterior_kl)
+                figures["kl_unrounded"] = figures.get("kl_unrounded", 0.0) + divergence.item() / rounds
             if self.teacher is not None:
                 _, lessons = self.lessons(self.teacher, crops, decoded, passed, lost)
                 for name, value in lessons.items():

@@ -111,6 +111,15 @@ def test_rounded_codes_are_decided_where_the_encoder_puts_them(encoder: Encoder)
     assert torch.allclose(encoder.positions_for(meant, codes[:, None])[:, 0], positions, atol=1e-5)
 
 
+def test_without_rounding_nothing_has_to_be_made_up_for(encoder: Encoder) -> None:
+    meant = meant_by(encoder)
+    exact = encoder.exact_positions(meant)
+    with torch.no_grad():
+        encoder.feedback.within.weight.mul_(-5)  # what answers errors within a frame has none to answer
+    assert torch.allclose(encoder.exact_positions(meant), exact, atol=1e-5)
+    assert (encoder.positions(meant) - exact).abs().max() > 1e-3
+
+
 def test_draws_follow_the_policy_after_what_was_drawn_before(encoder: Encoder) -> None:
     """The product of the probabilities of all codes of a frame, each given those before it, is how often they are drawn."""
     meant = Meant(*(each[:1, :1] for each in meant_by(encoder)))
