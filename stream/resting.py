@@ -3,8 +3,8 @@
 Pure but for the processor time that it counts.
 
 Frames that are not on air are kept; they are encoded only if the packet that holds them is sent after all, after the
-frames before them that the encoder remembers, so that the codes are those of one that never rests. All of them at once take
-a fifth of a second, while the packet is still being spoken.
+frames before them that the encoder remembers, so that it means what one means that never rests; only what rounding did long
+before is forgotten. All of them at once take a fifth of a second, while the packet is still being spoken.
 """
 
 from __future__ import annotations
