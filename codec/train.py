@@ -102,8 +102,12 @@ def make_optimizer(settings: TrainConfig, model: nn.Module, team: Team, device: 
 def update_average(average: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """Exponential average of the weights; young runs forget faster so that the start does not linger."""
     decay = min(decay, (1 + step) / (10 + step))
-    for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        slow.lerp_(fast.to(slow.dtype), 1 - decay) if slow.is_floating_point() else slow.copy_(fast)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    for (name, fast), slow in zip(model.state_dict().items(), average.state_dict().values(), strict=True):
+        if name in frozen or not slow.is_floating_point():
+            slow.copy_(fast)  # an average with itself would turn -0 into 0, and a decoder's id is that of its bytes
+        else:
+            slow.lerp_(fast.to(slow.dtype), 1 - decay)
 
 
 def team_means(team: Team, sums: Metrics, steps: int) -> Metrics:

@@ -115,6 +115,17 @@ def test_the_average_follows_the_weights() -> None:
     assert torch.allclose(slow.weight, fast.weight, atol=0.2 * (before - fast.weight).abs().max().item())
 
 
+def test_the_average_of_frozen_weights_keeps_their_bytes() -> None:
+    """A decoder's id is that of its bytes, and in them 0 and -0 differ."""
+    slow, fast = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2).requires_grad_(False)
+    with torch.no_grad():
+        fast.weight[0, 0] = -0.0
+        slow.weight.copy_(fast.weight)
+    for step in range(3):
+        update_average(slow, fast, 0.5, step)
+    assert slow.weight.detach().numpy().tobytes() == fast.weight.numpy().tobytes()
+
+
 def with_phone_times(corpus: Path, folder: Path) -> Path:
     """A copy of a packed corpus whose phones all last as long."""
     shutil.copytree(corpus, folder)
