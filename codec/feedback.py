@@ -66,13 +66,10 @@ class Feedback(nn.Module):
             moved, within = self._moved(known[:, frame], intended[:, frame], past)
             positions: list[Tensor] = []
             levels: list[Tensor] = []
-            for dimension in range(CODE_DIMENSIONS):
-                shifted = moved[:, dimension]
-                if dimension:
-                    errors = torch.stack(levels, 1) - torch.stack(positions, 1)
-                    shifted = shifted + (within[:, dimension, :dimension] * errors).sum(1)
-                positions.append(bound(shifted))
-                levels.append(choose(positions[-1], frame, dimension).to(shifted.dtype) - LARGEST)
+            for dimension, answer in enumerate(within.unbind(2)):
+                positions.append(bound(moved[:, dimension]))
+                levels.append(choose(positions[-1], frame, dimension).to(moved.dtype) - LARGEST)
+                moved = moved + answer * (levels[-1] - positions[-1]).unsqueeze(1)  # of the dimensions that are still open
             where, levels_now = torch.stack(positions, 1), torch.stack(levels, 1)
             found.append(where)
             rounded.append(torch.cat((levels_now, levels_now - where), 1).unsqueeze(1))
