@@ -21,7 +21,7 @@ def test_the_probe_tells_how_much_a_step_can_learn(base: Path, corpus: Path, cap
     figures = {(name, credit): [float(value.split()[0]) for value in rest] for name, credit, *rest in rows}
     for mean, deviation, equal, norm, agreement, others in figures.values():
         assert mean < 0 <= deviation and 0 <= equal <= 1 and norm >= 0 and -1 <= agreement <= 1 and -1 <= others <= 1
-        assert others != agreement
+        assert norm == 0 or others != agreement  # draws that all earn the same have no gradient
     assert figures["mel", "slope"][4] > figures["mel", "utterance"][4]  # what it is for
     assert figures["mel", "frame"][0] == pytest.approx(figures["mel", "utterance"][0], abs=2e-3)
     assert probe.main([*config, *overrides(base, corpus, 4), "reward={}"]) == 1
