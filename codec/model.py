@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, ModelConfig
+from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, ConfigError, ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import WINDOW_SAMPLES, LogMel
@@ -46,8 +46,14 @@ class MelCodec(nn.Module):
         """What can be trained: all, or a part of the encoder, which leaves the decoder and its id as they are."""
         return {"all": self, "encoder": self.encoder, "feedback": self.encoder.feedback}
 
-    def train_only(self, part: str) -> None:
-        """Leave gradients to one of the `parts`."""
+    def train_only(self, part: str, key: str) -> None:
+        """Leave gradients to one of the `parts`, which the configuration names by `key`.
+
+        Raises:
+            ConfigError: there is no such part.
+        """
+        if part not in self.parts:
+            raise ConfigError(f"{key} is {part!r}; write {', '.join(self.parts)}")
         self.requires_grad_(False)
         self.parts[part].requires_grad_(True)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from codec import policy, train
 from codec.anchor import Anchor
-from codec.config import Config, ConfigError
+from codec.config import Config
 from codec.encoder import Meant
 from codec.growth import grow
 from codec.heard import Decoded, Reference
@@ -77,9 +77,7 @@ class PolicyTask:
         initial = Path(config.train.initial)
         known, before, _ = read_weights(initial)
         grow(self.model, part(known, "mel_codec."), before.model, config.model, initial)
-        if config.rl.trainable not in self.model.parts:
-            raise ConfigError(f"rl.trainable is {config.rl.trainable!r}; write {', '.join(self.model.parts)}")
-        self.model.train_only(config.rl.trainable)
+        self.model.train_only(config.rl.trainable, "rl.trainable")
         self.start = copy.deepcopy(self.model).eval().requires_grad_(False)  # the stage 1 codec, whatever is restored later
         self.utterances = Utterances(config, team=team)
         self.validation = validation_utterances(config)

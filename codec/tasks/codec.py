@@ -34,9 +34,7 @@ class CodecTask:
         self.config, self.device, self.team = config, device, team
         self.frontend = LogMel(config.model.mels).to(device)
         self.codec = MelCodec(config.model).to(device)
-        if config.train.trainable not in self.codec.parts:
-            raise ConfigError(f"train.trainable is {config.train.trainable!r}; write {', '.join(self.codec.parts)}")
-        self.codec.train_only(config.train.trainable)
+        self.codec.train_only(config.train.trainable, "train.trainable")
         weights = config.loss
         if (weights.knowledge or weights.encoder_knowledge) and not weights.recognizer:
             raise ConfigError("what a linear layer reads is compared with the recogniser; give loss.recognizer a weight")

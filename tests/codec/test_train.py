@@ -125,6 +125,22 @@ def test_the_average_of_frozen_weights_keeps_their_bytes() -> None:
     assert slow.weight.detach().numpy().tobytes() == fast.weight.numpy().tobytes()
 
 
+@pytest.mark.parametrize("part", ["encoder", "feedback"])
+def test_a_run_of_one_part_changes_no_byte_of_the_others(part: str, corpus: Path, tmp_path: Path) -> None:
+    assert train.main(arguments("codec", corpus, tmp_path / "first", 2)) == 0
+    more = [f'train.initial="{tmp_path / "first"}"', f'train.trainable="{part}"']
+    assert train.main(arguments("codec", corpus, tmp_path / "run", 2, *more)) == 0
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "run")
+    changed = [name for name in before if name.startswith("average.") and not torch.equal(before[name], after[name])]
+    prefix = {"encoder": "average.encoder.", "feedback": "average.encoder.feedback."}[part]
+    assert changed and all(name.startswith(prefix) for name in changed)
+
+
+def test_a_part_that_does_not_exist_is_one_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(arguments("codec", corpus, tmp_path / "run", 2, 'train.trainable="vocoder"')) == 1
+    assert capsys.readouterr().err.strip().endswith("train.trainable is 'vocoder'; write all, encoder, feedback")
+
+
 def with_phone_times(corpus: Path, folder: Path) -> Path:
     """A copy of a packed corpus whose phones all last as long."""
     shutil.copytree(corpus, folder)
