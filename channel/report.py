@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from channel.differences import Difference, difference_table
 from channel.job import Coder, Spent, Utterance
 from channel.results import Row
 from stream.bootstrap import RESAMPLES
@@ -33,6 +34,8 @@ MEANING = """What the columns mean:
 SPEECH_MEANING = """
 * **STOI, WER**: of what was heard, concealed stretches and silence included, against the original. Frames that were never heard
   count as silence. `original` is the recording itself, `clean` the codec alone."""
+
+PAIRED = "An encoder minus the first one over the same links with the same weather, paired bootstrap over utterances:"
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,12 @@ def _times(speech_s: float, cpu_s: float) -> str:
     return f"{speech_s / max(cpu_s, 1e-9):.0f}"
 
 
-def report(setting: Setting, rows: Sequence[Row], speed: Speed) -> str:
+def report(setting: Setting, rows: Sequence[Row], differences: Sequence[Difference], speed: Speed) -> str:
     """The whole document."""
     parts = ["# What the links do to speech", f"Written by this command, not by hand:\n\n    {setting.command}"]
     parts += [_said(setting), _table(rows, setting), MEANING + ("" if setting.link_only else SPEECH_MEANING)]
+    if differences and not setting.link_only:
+        parts.append(f"{PAIRED}\n\n{difference_table(differences)}")
     if setting.left_out:
         parts.append("Left out, because the link is slower than what would be sent:\n")
         parts[-1] += "\n".join(f"\n* {each}" for each in setting.left_out).replace("\n\n", "\n")

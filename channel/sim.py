@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from channel.campaign import ASSESSMENT, compute, compute_codes, program_digest
+from channel.differences import differences_of
 from channel.engines import ENGINES, Engine
 from channel.job import Cell, Coder, EncodeJob, Job, Judged, Spent, Utterance
 from channel.ledger import Ledger
@@ -149,6 +150,8 @@ def _machine() -> str:
 def _write(args: argparse.Namespace, cells: Sequence[Cell], text: str) -> None:
     rows = rows_of(cells)
     tables: dict[str, list[dict[str, Any]]] = {"cells": [cell.flat() for cell in cells], "table": [flat_row(row) for row in rows]}
+    if differences := differences_of(cells):
+        tables["differences"] = [each.flat() for each in differences]
     for name, lines in tables.items():
         write_csv(args.out / f"{name}.csv", lines)
         if not parquet_is_missing():
@@ -217,7 +220,7 @@ def run_campaign(args: argparse.Namespace, command: str) -> int:
         wall_s=time.monotonic() - began_s,
         workers=args.workers,
     )
-    text = report(setting, rows_of(cells), speed)
+    text = report(setting, rows_of(cells), differences_of(cells), speed)
     _write(args, cells, text)
     print(text, end="")
     return 0
