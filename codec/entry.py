@@ -8,3 +8,8 @@ from stream.launch import launch
 def evaluate() -> int:
     """clari-eval"""
     return launch("clari-eval", "codec.evaluate", "eval", ("torch", "pystoi", "jiwer", "matplotlib"))
+
+
+def listen() -> int:
+    """clari-listen"""
+    return launch("clari-listen", "codec.listening", "eval", ("torch", "jiwer"))

@@ -21,9 +21,10 @@ COMMANDS = {
     "clari-channel": "channel.relay",
     "clari-sim": "channel.sim",
     "clari-eval": "codec.evaluate",
+    "clari-listen": "codec.listening",
     "clari-export": "export.command",
 }
-TRAINED = ("clari-eval", "clari-export")
+TRAINED = ("clari-eval", "clari-listen", "clari-export")
 MACHINE = (str(Path(__file__).parents[1]), str(Path.home()) + "/")
 
 
