@@ -19,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,6 +83,7 @@ class PolicyTask:
         self.utterances = Utterances(config, team=team)
         self.validation = validation_utterances(config)
         self.before: Metrics = {}
+        self.before_sums: dict[str, np.ndarray] = {}
         self.rollouts: Rollouts | None = None
 
     def batch(self, step: int) -> Spoken:
@@ -201,12 +203,14 @@ class PolicyTask:
             "clipped": clipped.item(),
         }
 
-    def _figures(self, model: MelCodec, link_share: float) -> tuple[Metrics, dict[str, Tensor]]:
-        """Rounded codes of the speakers set aside: every reward weighed here or reported, and a pair of spectrograms."""
+    def _figures(self, model: MelCodec, link_share: float) -> tuple[Metrics, np.ndarray, dict[str, Tensor]]:
+        """Rounded codes of the speakers set aside: every reward weighed here or reported, their sum for each batch, and a pair
+        of spectrograms."""
         assert self.validation is not None
         rounds = self.config.rl.validation_rounds
         names = sorted({*self.config.reward, *REPORTED, "mel"})
         figures: Metrics = dict.fromkeys(["reward", *names, "changed_codes"], 0.0)
+        sums = np.zeros(rounds)
         for step in range(rounds):
             batch = self.validation.draw(step, link_share)
             heard, clean = self.listener.mels(batch)
@@ -218,24 +222,29 @@ class PolicyTask:
             for name in names:
                 value = float(REWARDS[name].whole(decoded, reference).mean())
                 figures[name] += value / rounds
-                figures["reward"] += self.config.reward.get(name, 0.0) * value / rounds
-        return figures, {"original": reference.mel[0], "decoded": decoded.mel[0, 0]}
+                sums[step] += self.config.reward.get(name, 0.0) * value
+        figures["reward"] = float(sums.mean())
+        return figures, sums, {"original": reference.mel[0], "decoded": decoded.mel[0, 0]}
 
     @torch.no_grad()
     def validate(self, model: nn.Module, picture: Path | None) -> Metrics:
-        """Mean rewards of rounding, clean and, where the run trains for it, over the link; `before_*` is stage 1."""
+        """Mean rewards of rounding, clean and, where the run trains for it, over the link; `before_*` is stage 1. `gain` is the
+        difference of their sums with its standard error over batches."""
         assert isinstance(model, MelCodec)
         if self.validation is None:
             return {}
         links = {"": 0.0, "link_": 1.0} if self.config.rl.link_share else {"": 0.0}
         if not self.before:
             for prefix, share in links.items():
-                figures, _ = self._figures(self.start, share)
+                figures, self.before_sums[prefix], _ = self._figures(self.start, share)
                 self.before |= {f"before_{prefix}{name}": value for name, value in figures.items() if name != "changed_codes"}
         result: Metrics = {}
         for prefix, share in links.items():
-            figures, pair = self._figures(model, share)
+            figures, sums, pair = self._figures(model, share)
             result |= {f"{prefix}{name}": value for name, value in figures.items()}
+            gains = sums - self.before_sums[prefix]
+            error = float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
+            result |= {f"{prefix}gain": float(gains.mean()), f"{prefix}gain_error": error}
         if picture is not None:
             draw_spectrograms(picture, {name: mel.cpu().numpy() for name, mel in pair.items()})
         return {**result, **self.before}

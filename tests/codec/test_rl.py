@@ -22,7 +22,7 @@ def digests(base: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(base.rglob("*.safetensors"))}
 
 
-@pytest.mark.parametrize("config", ["rl", "rl-search", "rl-slope", "rl-robust", "rl-control"])
+@pytest.mark.parametrize("config", ["rl", "rl-search", "rl-slope", "rl-robust", "rl-control", "rl-plain"])
 def test_every_published_experiment_runs_and_reports(
     config: str, base: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,6 +36,9 @@ def test_every_published_experiment_runs_and_reports(
     assert len(rows) == 2 and np.isfinite([float(value) for row in rows for value in row.split(",")]).all()
     checked = (tmp_path / "run" / "validation.csv").read_text().splitlines()
     assert len(checked) == 3 and checked[0].startswith("step,reward,") and "before_cer" in checked[0]
+    row = dict(zip(checked[0].split(","), map(float, checked[-1].split(",")), strict=True))
+    assert row["gain"] == pytest.approx(row["reward"] - row["before_reward"], abs=1e-4)  # the file rounds
+    assert row["gain_error"] >= 0 and ("link_gain" in row) == (config == "rl-robust")
     assert (tmp_path / "run" / "step-000004.png").read_bytes()[:4] == b"\x89PNG"
 
 
