@@ -27,7 +27,7 @@ def test_every_published_experiment_runs_and_reports(
     config: str, base: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = {"rl-control": ["rl.group=1"], "rl-slope": ["reward={mel = 1.0}"]}.get(config, [])
-    assert rl.main(run_rl(base, corpus, tmp_path / "run", 4, *more, config=config)) == 0
+    assert rl.main(run_rl(base, corpus, tmp_path / "run", 4, *more, "rl.validation_rounds=2", config=config)) == 0
     lines = capsys.readouterr().out.splitlines()
     validation = next(line for line in lines if line.startswith("validation at 4: "))
     assert ("before_link_cer" in validation) == (config == "rl-robust")
