@@ -21,7 +21,7 @@ def test_old_and_new_encoder_talk_to_the_same_old_receiver(
     base: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, vocoder, models = tmp_path / "rl-run", str(base / "base.safetensors"), tmp_path / "models"
-    assert rl.main(run_rl(base, corpus, run, 4, "train.learning_rate=3e-2", "train.average_decay=0.5")) == 0
+    assert rl.main(run_rl(base, corpus, run, 4, "train.learning_rate=1e-2", "train.average_decay=0.5")) == 0
     for name, trained in (("base", vocoder), ("rl", str(run))):
         assert export_command(["--codec", trained, "--vocoder", vocoder, "--name", name, "--out", str(models / name)]) == 0
     monkeypatch.setattr(engine, "MODELS", models)
