@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=SHIPPED / "base.safetensors",
         metavar="FILE",
-        help="weights file or run folder for the row `vocoder` (default: that of the shipped model)",
+        help="weights file for the rows `vocoder` and `unrounded`, or run folder for the former (default: of the shipped model)",
     )
     parser.add_argument("--noise", type=Path, metavar="DIR", help="recordings, or what pack-noise wrote, added to what is sent")
     parser.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")

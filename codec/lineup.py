@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codec.baselines import CODEC2_MODES, Codec2System, OpusSystem
-from codec.systems import ClariSystem, System, UnavailableError, Unchanged, VocoderSystem
+from codec.systems import ClariSystem, System, UnavailableError, Unchanged, UnroundedSystem, VocoderSystem
 from stream.errors import UsageError
 
 ORIGINAL, NOISY = "original", "noisy"
 _CODEC2 = {f"codec2-{mode.mode.lower()}": mode for mode in CODEC2_MODES}
-SYSTEM_NAMES = (ORIGINAL, "vocoder", "clari", *_CODEC2, OpusSystem.name)
+SYSTEM_NAMES = (ORIGINAL, "vocoder", UnroundedSystem.name, "clari", *_CODEC2, OpusSystem.name)
 
 
 def is_clari(name: str) -> bool:
@@ -51,10 +51,10 @@ def build_systems(
     skipped = {}
     for name in (name for name in SYSTEM_NAMES[1:] if name in names):
         try:
-            if name == "vocoder":
+            if name in ("vocoder", UnroundedSystem.name):
                 if not vocoder.exists():
                     raise UnavailableError(f"{vocoder} is missing; give a weights file or run folder with --vocoder")
-                systems.append(VocoderSystem(vocoder))
+                systems.append(VocoderSystem(vocoder) if name == "vocoder" else UnroundedSystem(vocoder))
             elif name == "clari":
                 systems += [ClariSystem(model, row) for row, model in clari_rows(models).items()]
             else:

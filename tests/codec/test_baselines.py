@@ -57,9 +57,9 @@ def test_decoded_speech_lies_on_the_original(baseline: System) -> None:
 
 def test_missing_programs_are_left_out_with_their_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    systems, skipped = build_systems(("vocoder", *NAMES), ["base"], Path("nowhere"))
+    systems, skipped = build_systems(("vocoder", "unrounded", *NAMES), ["base"], Path("nowhere"))
     assert [system.name for system in systems] == ["original"]
-    assert "--vocoder" in skipped["vocoder"]
+    assert "--vocoder" in skipped["vocoder"] and "--vocoder" in skipped["unrounded"]
     assert all("Debian package codec2" in skipped[name] for name in NAMES[:3])
     assert "Debian package ffmpeg" in skipped["opus-6k"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,10 +12,13 @@ import pytest
 import torch
 
 from codec.config import Config, ModelConfig
-from codec.systems import ClariSystem, VocoderSystem, padded, realigned
+from codec.metrics import log_mel
+from codec.model import Codec
+from codec.systems import ClariSystem, UnavailableError, UnroundedSystem, VocoderSystem, padded, realigned
 from codec.vocoder import Vocoder
 from codec.weights import save_weights
 from stream.errors import FileError, ModelError
+from tests.codec.test_layers import SMALL
 
 SHIFT_SAMPLES = 1600
 
@@ -85,3 +89,25 @@ def test_vocoder_loads_its_weights(tmp_path: Path) -> None:
         VocoderSystem(weights)
     with pytest.raises(FileError, match="no such file"):
         VocoderSystem(tmp_path / "missing")
+
+
+def test_numbers_that_are_not_rounded_are_no_bits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    small = Config(model=dataclasses.replace(SMALL, mels=80))
+    codec = Codec(small.model).eval()
+    weights, voice = tmp_path / "codec.safetensors", tmp_path / "voice.safetensors"
+    save_weights(weights, codec.state_dict(), small, "a test")
+    heard = noise(9000)
+    system = UnroundedSystem(weights)
+    decoded = system.decode(heard)
+    assert decoded.bits is None and decoded.codes is None and decoded.samples.shape == heard.shape
+    with torch.no_grad():
+        mel = log_mel(padded(heard, system.delay_samples, 1280))
+        both = [codec.mel_codec(mel, torch.zeros(1, 9))[0], codec.mel_codec.without_rounding(mel, torch.zeros(1, 9))]
+        rounded, unrounded = (
+            codec.vocoder(each, codec.vocoder.initial_state(1))[0][0, system.delay_samples :][:9000] for each in both
+        )
+    assert np.abs(decoded.samples - unrounded.numpy()).max() < np.abs(decoded.samples - rounded.numpy()).max() / 10
+    save_weights(voice, Vocoder(small.model).state_dict(), small, "a test")
+    with pytest.raises(UnavailableError, match=r"another configuration.*; a weights file of a whole codec has it"):
+        UnroundedSystem(voice)
