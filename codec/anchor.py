@@ -9,7 +9,7 @@ from codec.batches import RECOGNIZER_FRAME_SAMPLES
 from codec.config import HOP_SAMPLES, Config
 from codec.frontend import LOG_DEVIATION
 from codec.listener import Listener
-from codec.quantizer import quantize
+from codec.network.quantizer import quantize
 from codec.recognizer import recognizer_loss
 from codec.rollouts import Spoken
 from codec.tasks.codec import aligned

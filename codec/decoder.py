@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import ModelConfig
-from codec.layers import Stack, State, Upsample, blocks
+from codec.network.layers import Stack, State, Upsample, blocks
 from stream.frame import CODE_DIMENSIONS
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from codec.config import ModelConfig
 from codec.feedback import Choose, Feedback
-from codec.layers import Block, Downsample, Stack, State, blocks
-from codec.quantizer import LARGEST
+from codec.network.layers import Block, Downsample, Stack, State, blocks
+from codec.network.quantizer import LARGEST
 from stream.frame import CODE_DIMENSIONS
 
 

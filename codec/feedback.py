@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.quantizer import LARGEST, bound, positions_to_codes
+from codec.network.quantizer import LARGEST, bound, positions_to_codes
 from stream.frame import CODE_DIMENSIONS
 
 HIDDEN = 512

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import HOP_SAMPLES
-from codec.layers import State
+from codec.network.layers import State
 from stream.frame import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 3 * HOP_SAMPLES

@@ -11,7 +11,7 @@ from codec.batches import RECOGNIZER_FRAME_SAMPLES
 from codec.config import HOP_SAMPLES, Config
 from codec.frontend import LogMel
 from codec.heard import Decoded, Reference
-from codec.quantizer import codes_to_values, damage
+from codec.network.quantizer import codes_to_values, damage
 from codec.recognizer import REDUCTION, greedy
 from codec.rewards import REWARDS, Reward, total
 from codec.rollouts import Spoken

@@ -18,8 +18,8 @@ from codec.config import HOP_SAMPLES, MEL_FRAMES_PER_CODE, ConfigError, ModelCon
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import WINDOW_SAMPLES, LogMel
-from codec.layers import Block, State
-from codec.quantizer import LARGEST, codes_to_values, positions_to_codes, quantize
+from codec.network.layers import Block, State
+from codec.network.quantizer import LARGEST, codes_to_values, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, Vocoder
 from stream.frame import SAMPLES_PER_FRAME
 

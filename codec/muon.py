@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codec.layers import Block
+from codec.network.layers import Block
 from codec.team import ALONE, Team
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the odd polynomial that takes singular values towards 1

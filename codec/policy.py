@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codec.quantizer import LARGEST, positions_to_codes
+from codec.network.quantizer import LARGEST, positions_to_codes
 from stream.frame import CODE_LEVELS
 
 # Logits are -SHARPNESS * distance^2 / temperature. On the edge of a cell two levels are equally likely; in its middle,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from codec.config import HOP_SAMPLES, ModelConfig
 from codec.frontend import FFT_SAMPLES, WINDOW_SAMPLES
-from codec.layers import CausalConv, Stack, State, blocks
+from codec.network.layers import CausalConv, Stack, State, blocks
 
 BINS = FFT_SAMPLES // 2 + 1
 OVERLAP = WINDOW_SAMPLES // HOP_SAMPLES

@@ -7,8 +7,8 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from codec.layers import State, flatten_state, rebuild_state
 from codec.model import Codec
+from codec.network.layers import State, flatten_state, rebuild_state
 
 
 class PackedState:

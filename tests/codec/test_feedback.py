@@ -11,7 +11,7 @@ from torch import Tensor
 from codec import policy
 from codec.encoder import Encoder, Meant
 from codec.feedback import Feedback, nearest
-from codec.quantizer import bound, positions_to_codes
+from codec.network.quantizer import bound, positions_to_codes
 from tests.codec.test_layers import SMALL
 
 WIDTH, FRAMES = 12, 3

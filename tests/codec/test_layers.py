@@ -12,7 +12,7 @@ from codec.config import ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import LogMel
-from codec.layers import Block, CausalConv, Downsample, Stack, State, Upsample, flatten_state, rebuild_state
+from codec.network.layers import Block, CausalConv, Downsample, Stack, State, Upsample, flatten_state, rebuild_state
 from codec.vocoder import BINS, InverseSTFT, Vocoder
 
 SMALL = ModelConfig(

@@ -11,7 +11,7 @@ import torch
 from channel.impairments import BurstLoss
 from codec.config import ConfigError
 from codec.link import frames_per_packet, lost_packets, received, untouched
-from codec.quantizer import damage
+from codec.network.quantizer import damage
 
 
 def bursts(lost: np.ndarray) -> np.ndarray:

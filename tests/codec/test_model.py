@@ -9,7 +9,7 @@ import torch
 from codec.config import ModelConfig
 from codec.frontend import LOG_DEVIATION, LOG_MEAN, LogMel, mel_filters
 from codec.model import Codec
-from codec.quantizer import bound, codes_to_values, damage, positions_to_codes, quantize
+from codec.network.quantizer import bound, codes_to_values, damage, positions_to_codes, quantize
 from codec.vocoder import DELAY_SAMPLES, InverseSTFT
 from stream.content import GRAY
 from stream.frame import SAMPLES_PER_FRAME

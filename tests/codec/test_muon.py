@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from codec.config import TrainConfig
-from codec.layers import Block
 from codec.muon import ITERATIONS, MOMENTUM, Muon, block_matrices, orthogonal
+from codec.network.layers import Block
 from codec.team import ALONE, Team
 from codec.train import make_optimizer, parameter_groups
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from codec import policy
+from codec.network.quantizer import bound, positions_to_codes
 from codec.policy import SHARPNESS
-from codec.quantizer import bound, positions_to_codes
 
 LEVELS = (-1.5, -0.5, 0.5, 1.5)
 POSITIONS = torch.tensor(np.random.default_rng(0).uniform(-2, 2, (3, 5, 8)), dtype=torch.float64)
