@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.judge import CachedJudge, default_cache, open_judge, to_int16
-from codec.manifest import read_manifest
+from codec.data.manifest import read_manifest
 from codec.metrics import intelligibility, text_errors
 from codec.text import normalize
 from codec.trials import load_utterance, select_utterances

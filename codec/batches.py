@@ -16,8 +16,8 @@ from typing import TypeVar
 import numpy as np
 
 from codec.config import DataConfig
-from codec.corpus import CorpusError, Entry, PackedCorpus
-from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
+from codec.data.corpus import CorpusError, Entry, PackedCorpus
+from codec.data.effects import change_speed, in_room, noise_stretch, room_response, with_noise
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.team import ALONE, Team
 from codec.text import text_to_letters

@@ -23,7 +23,7 @@ from codec.chart import draw_chart
 from codec.evaluation import Evaluation, evaluate
 from codec.judge import CachedJudge, default_cache, open_judge
 from codec.lineup import SYSTEM_NAMES, build_systems, is_clari
-from codec.manifest import read_manifest
+from codec.data.manifest import read_manifest
 from codec.metrics import pesq_is_missing
 from codec.processes import measuring
 from codec.report import Setting, report, write_health

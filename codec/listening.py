@@ -19,7 +19,7 @@ import numpy as np
 
 from codec.judge import to_int16
 from codec.lineup import ORIGINAL, SYSTEM_NAMES, build_systems
-from codec.manifest import read_manifest
+from codec.data.manifest import read_manifest
 from codec.sheet import FOLLOWED_SHARE, SHEET, Clip, describe, read_answers, score, write_sheet
 from codec.trials import load_utterance, select_utterances
 from codec.weights import SHIPPED

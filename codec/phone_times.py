@@ -18,7 +18,7 @@ import torch
 
 from codec.alignment import forced_path
 from codec.config import HOP_SAMPLES
-from codec.corpus import Entry, PackedCorpus, write_index
+from codec.data.corpus import Entry, PackedCorpus, write_index
 from codec.frontend import LogMel
 from codec.phones import PHONE_INDEX
 from codec.recognizer import REDUCTION, Recognizer

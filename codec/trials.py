@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.corpus import AUDIO_SUFFIXES, INDEX_FILE, CorpusError, PackedCorpus, load_audio
-from codec.effects import noise_stretch, with_noise
-from codec.manifest import Utterance
+from codec.data.corpus import AUDIO_SUFFIXES, INDEX_FILE, CorpusError, PackedCorpus, load_audio
+from codec.data.effects import noise_stretch, with_noise
+from codec.data.manifest import Utterance
 from codec.text import normalize
 from stream.errors import FileError, UsageError
 
@@ -73,7 +73,7 @@ def load_utterance(utterance: Utterance) -> np.ndarray:
 
 
 class Noises:
-    """A folder of noise recordings, or one that `python -m codec.corpus pack-noise` wrote."""
+    """A folder of noise recordings, or one that `python -m codec.data.corpus pack-noise` wrote."""
 
     def __init__(self, folder: Path):
         """Read all recordings.

@@ -8,7 +8,7 @@ import pytest
 
 from codec import train
 from codec import weights as weights_command
-from codec.corpus import pack
+from codec.data.corpus import pack
 from tests.codec.tiny import arguments
 
 

@@ -10,8 +10,8 @@ import soundfile
 
 from codec.batches import UNKNOWN_PHONE, Batches, phones_at
 from codec.config import DataConfig
-from codec.corpus import CorpusError, PackedCorpus, pack
-from codec.manifest import Utterance, write_manifest
+from codec.data.corpus import CorpusError, PackedCorpus, pack
+from codec.data.manifest import Utterance, write_manifest
 from codec.phones import PHONE_INDEX
 from codec.team import Team
 

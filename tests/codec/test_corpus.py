@@ -12,10 +12,10 @@ import soundfile
 from codec import corpus
 from codec.batches import UNKNOWN_PHONE, Batches, prefetch, set_aside, validation_batches
 from codec.config import DataConfig
-from codec.corpus import CorpusError, Entry, PackedCorpus, active_level_db, pack, pack_noise, write_index
-from codec.manifest import ManifestError, Utterance, read_manifest, training_utterances, write_manifest
+from codec.data.corpus import CorpusError, Entry, PackedCorpus, active_level_db, pack, pack_noise, write_index
+from codec.data.manifest import ManifestError, Utterance, read_manifest, training_utterances, write_manifest
 from codec.phones import PHONE_INDEX, PhoneError, parse_alignment, text_to_phones
-from codec.synthesis import SynthesisError, require_programs, synthesize
+from codec.data.synthesis import SynthesisError, require_programs, synthesize
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
 

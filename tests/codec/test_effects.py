@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
+from codec.data.effects import change_speed, in_room, noise_stretch, room_response, with_noise
 from tests.codec.tiny import ROOT
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
@@ -48,6 +48,6 @@ def test_noise_has_the_asked_level() -> None:
 
 
 def test_who_adds_noise_to_speech_needs_no_torch() -> None:
-    code = "import sys, codec.effects, codec.trials; print('torch' in sys.modules)"
+    code = "import sys, codec.data.effects, codec.trials; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -16,7 +16,7 @@ import pytest
 
 from codec import judge as judges
 from codec import moonshine, whisper
-from codec.corpus import load_audio
+from codec.data.corpus import load_audio
 from codec.judge import CachedJudge, PocketsphinxJudge, open_judge, to_int16
 from codec.text import normalize
 from codec.whisper import WhisperJudge

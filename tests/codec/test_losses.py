@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from codec.effects import in_room, room_response, with_noise
+from codec.data.effects import in_room, room_response, with_noise
 from codec.frontend import LOG_DEVIATION
 from codec.losses import envelope_loss, multi_resolution_stft_loss, third_octaves
 from codec.metrics import intelligibility, log_mel

@@ -12,7 +12,7 @@ from codec import phone_times
 from codec.alignment import forced_path
 from codec.batches import phones_at
 from codec.config import Config, RecognizerConfig
-from codec.corpus import PackedCorpus, pack
+from codec.data.corpus import PackedCorpus, pack
 from codec.phone_times import FRAME_S, alignment_text
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.recognizer import Recognizer

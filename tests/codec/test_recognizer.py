@@ -12,7 +12,7 @@ import torch
 from codec import train
 from codec.alignment import edit_distance
 from codec.batches import set_aside
-from codec.corpus import PackedCorpus, write_index
+from codec.data.corpus import PackedCorpus, write_index
 from codec.recognizer import ctc_errors
 from codec.tasks.recognizer import masks_of
 from tests.codec.tiny import arguments

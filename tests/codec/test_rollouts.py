@@ -10,7 +10,7 @@ import torch
 
 from codec import policy
 from codec.config import Config, DataConfig, RLConfig
-from codec.corpus import CorpusError
+from codec.data.corpus import CorpusError
 from codec.network.quantizer import codes_to_values
 from codec.rollouts import (
     Utterances,

@@ -16,7 +16,7 @@ import torch
 
 from codec import train
 from codec.config import Config, TrainConfig
-from codec.corpus import PackedCorpus, write_index
+from codec.data.corpus import PackedCorpus, write_index
 from codec.run import Run, RunError
 from codec.train import learning_rate, update_average
 from tests.codec.tiny import ROOT, arguments, metrics, weights
@@ -95,7 +95,7 @@ def test_missing_runs_and_corpora_are_one_line(tmp_path: Path, corpus: Path, cap
     assert train.main(arguments("vocoder", tmp_path / "nowhere", tmp_path / "a", 2)) == 1
     assert train.main(arguments("codec", corpus, tmp_path / "b", 2, "loss.recognizer=0.7", 'train.recognizer="/nowhere"')) == 1
     errors = capsys.readouterr().err.strip().splitlines()
-    assert len(errors) == 2 and "codec.corpus pack" in errors[0] and "train it first" in errors[1]
+    assert len(errors) == 2 and "codec.data.corpus pack" in errors[0] and "train it first" in errors[1]
     with pytest.raises(RunError, match="no training run"):
         Run(tmp_path / "c").config()
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.corpus import pack_noise
-from codec.manifest import Utterance
+from codec.data.corpus import pack_noise
+from codec.data.manifest import Utterance
 from codec.trials import Noises, make_trials, select_utterances
 from stream.errors import FileError, UsageError
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from codec import train
-from codec.corpus import pack
+from codec.data.corpus import pack
 from codec.model import Codec
 from codec.precision import round_to_shipped
 from codec.weights import SHIPPED, assemble

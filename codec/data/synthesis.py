@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from codec.manifest import Utterance, read_manifest, write_manifest
+from codec.data.manifest import Utterance, read_manifest, write_manifest
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ
 

@@ -1,8 +1,8 @@
 """Training speech in one file, and the commands that make it.
 
-    python -m codec.corpus synthesize --hours 6 --sentences sentences.txt --out runs/synthetic
-    python -m codec.corpus pack --out runs/corpus speech.tsv runs/synthetic/speech.tsv
-    python -m codec.corpus pack-noise --out runs/noise noise/
+    python -m codec.data.corpus synthesize --hours 6 --sentences sentences.txt --out runs/synthetic
+    python -m codec.data.corpus pack --out runs/corpus speech.tsv runs/synthetic/speech.tsv
+    python -m codec.data.corpus pack-noise --out runs/noise noise/
 
 `pack` decodes every training recording once to 16 kHz int16 in `samples.i16`, beside an index with speaker,
 transcript, phones and level. Training maps the file into memory and cuts crops from it: no audio library, no
@@ -23,9 +23,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from codec.manifest import Utterance, read_manifest, training_utterances
+from codec.data.manifest import Utterance, read_manifest, training_utterances
 from codec.phones import text_to_phones
-from codec.synthesis import synthesize
+from codec.data.synthesis import synthesize
 from stream.errors import ClariError, run_command
 from stream.frame import SAMPLE_RATE_HZ
 
@@ -93,7 +93,7 @@ class PackedCorpus:
     def __init__(self, folder: Path) -> None:
         index = folder / INDEX_FILE
         if not index.is_file():
-            raise CorpusError(f"{folder}: no packed corpus; make it: python -m codec.corpus pack --out {folder} MANIFEST")
+            raise CorpusError(f"{folder}: no packed corpus; make it: python -m codec.data.corpus pack --out {folder} MANIFEST")
         with index.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             self.entries = [
@@ -195,7 +195,7 @@ def pack_noise(folder: Path, out: Path) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m codec.corpus", description="Make training speech.")
+    parser = argparse.ArgumentParser(prog="python -m codec.data.corpus", description="Make training speech.")
     commands = parser.add_subparsers(dest="command", required=True)
     speak = commands.add_parser("synthesize", help="let flite and espeak-ng speak sentences")
     speak.add_argument("--hours", type=float, required=True, help="hours of speech to make")
@@ -226,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{made} recordings in {args.out}")
         return 0
 
-    return run_command("codec.corpus", command)
+    return run_command("codec.data.corpus", command)
 
 
 if __name__ == "__main__":
