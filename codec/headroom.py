@@ -25,7 +25,7 @@ from codec.rewards import REWARDS
 from codec.rl import PolicyTask
 from codec.teacher import speak
 from codec.text import letters_to_text
-from codec.train import build_parser
+from codec.stage1 import build_parser
 from codec.weights import SHIPPED, load_vocoder
 from stream.bootstrap import paired_difference, ratio_interval
 from stream.errors import run_command

@@ -26,7 +26,7 @@ from codec.config import Config, load_config
 from codec.rewards import rough
 from codec.rl import PolicyTask
 from codec.rollouts import judge, policy_loss
-from codec.train import build_parser
+from codec.stage1 import build_parser
 from stream.errors import run_command
 from stream.tables import markdown_table
 

@@ -134,6 +134,6 @@ def ctc_errors(log_probabilities: Tensor, frames: Tensor, targets: list[list[int
 if __name__ == "__main__":
     import sys
 
-    from codec.train import main
+    from codec.stage1 import main
 
     sys.exit(main())  # `python -m codec.recognizer --config codec/configs/recognizer.toml` trains it like everything else

@@ -7,7 +7,7 @@ Group-relative policy optimisation as in ClariCodec (arXiv 2604.14654, 2605.1954
 its policy draws G sequences of codes, the frozen decoder turns each into log-mel, and a frozen recogniser says how well
 each is understood. What is understood better than the rest of its group becomes more probable; the distance to the
 original log-mel anchors the encoder. No vocoder runs, the recogniser hears log-mel. codec/RL.md has formulas and
-experiments. Runs, resuming, averaging and processes are those of codec.train.
+experiments. Runs, resuming, averaging and processes are those of codec.stage1.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Run:
         """
         path = self.folder / "config.json"
         if not path.is_file():
-            raise RunError(f"{self.folder}: no training run here; train it first (python -m codec.train --help)")
+            raise RunError(f"{self.folder}: no training run here; train it first (python -m codec.stage1 --help)")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:  # no JSON, or not even text

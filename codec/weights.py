@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from codec.config import Config, ConfigError, ModelConfig, config_from_dict
 from codec.model import Codec
-from codec.precision import round_to_shipped
+from codec.network.precision import round_to_shipped
 from codec.recognizer import Recognizer
 from codec.run import Run, RunError
 from codec.vocoder import Vocoder

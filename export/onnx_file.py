@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from codec.precision import grid_of, halved
+from codec.network.precision import grid_of, halved
 from stream.engine import FORMAT_VERSION
 
 OPSET = 20

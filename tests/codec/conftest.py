@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codec import train
+from codec import stage1 as train
 from codec import weights as weights_command
 from codec.data.corpus import pack
 from tests.codec.tiny import arguments

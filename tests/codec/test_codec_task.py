@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec import train
+from codec import stage1 as train
 from codec import weights as weights_command
 from codec.batches import UNKNOWN_PHONE
 from codec.tasks.codec import aligned, code_entropy_bits, phone_surprise, spectral_contrast

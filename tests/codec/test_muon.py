@@ -12,7 +12,7 @@ from codec.config import TrainConfig
 from codec.muon import ITERATIONS, MOMENTUM, Muon, block_matrices, orthogonal
 from codec.network.layers import Block
 from codec.team import ALONE, Team
-from codec.train import make_optimizer, parameter_groups
+from codec.stage1 import make_optimizer, parameter_groups
 
 WIDTH = 12
 RATE = 1e-2

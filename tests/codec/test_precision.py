@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from codec.config import ModelConfig
 from codec.model import Codec
-from codec.precision import grid_of, round_to_shipped, to_grid
+from codec.network.precision import grid_of, round_to_shipped, to_grid
 
 # Some library that other tests load may have told the processor to flush subnormal numbers, which hypothesis refuses to draw then.
 WEIGHTS = arrays(np.float32, (3, 5), elements=st.floats(-100, 100, width=32, allow_subnormal=False))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec import train
+from codec import stage1 as train
 from codec.alignment import edit_distance
 from codec.batches import set_aside
 from codec.data.corpus import PackedCorpus, write_index

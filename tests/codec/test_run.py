@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codec import train
+from codec import stage1 as train
 from codec.config import Config, TrainConfig
 from codec.run import METRICS, VALIDATION, Run, RunError
 from tests.codec.tiny import arguments, metrics

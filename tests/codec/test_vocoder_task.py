@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from codec import train
+from codec import stage1 as train
 from codec import weights as weights_command
 from tests.codec.tiny import arguments, weights
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codec import train
+from codec import stage1 as train
 from codec import weights as weights_command
 from tests.codec.tiny import arguments
 

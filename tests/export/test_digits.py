@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from codec.precision import to_grid
+from codec.network.precision import to_grid
 from export.digits import BASE, DIGITS, LARGEST, MOST_ROWS, SHIFT, join_products, split_products
 from export.onnx_file import pack_weights
 

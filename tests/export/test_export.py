@@ -9,10 +9,10 @@ import onnx
 import pytest
 import torch
 
-from codec import train
+from codec import stage1 as train
 from codec.data.corpus import pack
 from codec.model import Codec
-from codec.precision import round_to_shipped
+from codec.network.precision import round_to_shipped
 from codec.weights import SHIPPED, assemble
 from export import command
 from export.command import export

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from codec import train
+from codec import stage1 as train
 from codec.config import Config, TrainConfig
 from codec.data.corpus import PackedCorpus, write_index
 from codec.run import Run, RunError
-from codec.train import learning_rate, update_average
+from codec.stage1 import learning_rate, update_average
 from tests.codec.tiny import ROOT, arguments, metrics, weights
 
 
@@ -52,7 +52,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(corpus: Path, tmp
     steps = 12
     muon = 'train.optimizer="muon"'  # which holds AdamW's state and its own
     assert train.main(arguments("codec", corpus, whole, steps, muon)) == 0
-    command = [sys.executable, "-m", "codec.train", *arguments("codec", corpus, killed, steps, muon)]
+    command = [sys.executable, "-m", "codec.stage1", *arguments("codec", corpus, killed, steps, muon)]
     interruptions = 0
     for _ in range(3):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -164,7 +164,7 @@ def test_two_processes_take_the_steps_of_one_on_all_crops(task: str, base: Path,
     if task == "vocoder":
         more += ['train.optimizer="muon"']
     assert train.main(arguments(task, corpus, tmp_path / "one", 6, *more)) == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.train"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.stage1"]
     done = subprocess.run([*torchrun, *arguments(task, corpus, tmp_path / "two", 6, *more)], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")

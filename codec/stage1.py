@@ -1,9 +1,9 @@
 """Stage 1 training: recogniser, then mel codec and vocoder.
 
-    python -m codec.train --config codec/configs/recognizer.toml --out runs/recognizer
-    python -m codec.train --config codec/configs/codec.toml --out runs/codec
-    python -m codec.train --config codec/configs/vocoder.toml --out runs/vocoder
-    torchrun --nproc-per-node 2 -m codec.train --config codec/configs/codec.toml --out runs/codec --threads 1
+    python -m codec.stage1 --config codec/configs/recognizer.toml --out runs/recognizer
+    python -m codec.stage1 --config codec/configs/codec.toml --out runs/codec
+    python -m codec.stage1 --config codec/configs/vocoder.toml --out runs/vocoder
+    torchrun --nproc-per-node 2 -m codec.stage1 --config codec/configs/codec.toml --out runs/codec --threads 1
 
 Started again with the same arguments, a run goes on from its last checkpoint to exactly the weights it would have
 reached without the interruption. Every hyper-parameter stands in codec/config.py with its reason; a TOML file holds
@@ -199,7 +199,7 @@ def build_parser(name: str, description: str) -> argparse.ArgumentParser:
 def main(
     argv: list[str] | None = None,
     tasks: Tasks = TASKS,
-    name: str = "codec.train",
+    name: str = "codec.stage1",
     description: str = "Train the recogniser, the codec or the vocoder.",
 ) -> int:
     """The command line of every kind of training; `tasks` are those that this one knows."""
