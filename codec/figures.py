@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.metrics import intelligibility, mel_distance, perceptual_quality, spectral_distance_db
-from codec.pitch import pitch_correlation, track_pitch, voicing_error
+from codec.data.pitch import pitch_correlation, track_pitch, voicing_error
 from codec.voice import voiceprint
 
 

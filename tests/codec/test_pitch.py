@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from codec.pitch import pitch_correlation, track_pitch, voicing_error
+from codec.data.pitch import pitch_correlation, track_pitch, voicing_error
 
 
 def voice(pitch_hz: np.ndarray, seed: int = 0) -> np.ndarray:
