@@ -19,8 +19,8 @@ class NetworkSettings:
 
     head_width: int = 384
     head_blocks: int = 5
-    decoder_widths: tuple[int, int, int] = (512, 384, 320)  # at 12.5, 25 and 50 Hz
-    decoder_blocks: tuple[int, int, int] = (6, 3, 3)
+    decoder_widths: tuple[int, int, int] = (448, 320, 256)  # at 12.5, 25 and 50 Hz
+    decoder_blocks: tuple[int, int, int] = (5, 3, 2)
 
 
 def network_settings(path: Path | None) -> NetworkSettings:

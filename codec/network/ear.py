@@ -192,7 +192,7 @@ class Ear(nn.Module):
 def block_mask(frames: int, block_frames: Tensor, device: torch.device | None = None) -> Tensor:
     """True [..., T, T] where a frame may hear another: up to the end of its block, and MEMORY_FRAMES before its block."""
     place = torch.arange(frames, device=device)
-    begin = torch.div(place, block_frames, rounding_mode="floor").transpose(-1, -2) * block_frames
+    begin = torch.div(place.unsqueeze(1), block_frames, rounding_mode="floor") * block_frames
     return (place < begin + block_frames) & (place >= begin - MEMORY_FRAMES)
 
 
