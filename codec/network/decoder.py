@@ -15,8 +15,8 @@ DELAY_FRAMES = 7  # of 20 ms: at code t the decoder says frames 4 t - 7 to 4 t -
 CONTINUOUS = 4  # pitch, voicing, energy, size
 
 
-class Said(NamedTuple):
-    """What the decoder makes of the codes, at 50 Hz."""
+class Scores(NamedTuple):
+    """What the decoder makes of the codes, at 50 Hz, before anything is decided."""
 
     phones: Tensor  # scores [B, T, PHONE_CLASSES]
     stress: Tensor  # scores [B, T, STRESS_CLASSES]
@@ -47,9 +47,9 @@ class Decoder(nn.Module):
     def initial_state(self, batch: int) -> State:
         return self.stack.initial_state(batch)
 
-    def forward(self, values: Tensor, lost: Tensor, state: State) -> tuple[Said, State]:
+    def forward(self, values: Tensor, lost: Tensor, state: State) -> tuple[Scores, State]:
         gone = lost.unsqueeze(2).to(values.dtype)
         x, state = self.stack(self.embed(values) * (1 - gone) + self.lost * gone, state)
         y = self.project(self.norm(x)).float()
         phones, stress, rest = torch.split(y, (PHONE_CLASSES, STRESS_CLASSES, CONTINUOUS), 2)
-        return Said(phones, stress, *rest.unbind(2)), state
+        return Scores(phones, stress, *rest.unbind(2)), state

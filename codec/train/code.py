@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from codec.data.frames import FRAMES_FILE, FrameFile, Frames
 from codec.data.variation import revoiced, roughened
-from codec.network.decoder import Decoder, Said
+from codec.network.decoder import Decoder, Scores
 from codec.network.encoder import PhoneEncoder
 from codec.network.quantizer import quantize
 from codec.settings import NetworkSettings, network_settings
@@ -43,7 +43,7 @@ class Code(nn.Module):
         self.encoder = PhoneEncoder()
         self.decoder = Decoder(settings.decoder_widths, settings.decoder_blocks)
 
-    def forward(self, target: Target, lost: Tensor, flips: Tensor | None) -> tuple[Said, Tensor]:
+    def forward(self, target: Target, lost: Tensor, flips: Tensor | None) -> tuple[Scores, Tensor]:
         """Frames [B, 4 T], lost flags [B, T], wrong bits [B, T, 8] -> what the decoder says, and codes [B, T, 8]."""
         codes, values = quantize(self.encoder(target.phones, target.stress, target.prosody), flips)
         said, _ = self.decoder(values, lost, self.decoder.initial_state(len(values)))

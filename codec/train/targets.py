@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from codec.data.frames import QUIET_ENERGY, Frames
 from codec.data.phonemes import CLASS_OF, SILENCE, VOWELS
-from codec.network.decoder import DELAY_FRAMES, Said
+from codec.network.decoder import DELAY_FRAMES, Scores
 
 MOST_COUNTED_FRAMES = 12  # of one phone: longer ones weigh no more
 VOWEL_CLASSES = torch.tensor(sorted(CLASS_OF[phone] for phone in VOWELS))
@@ -60,7 +60,7 @@ def batch_target(items: list[list[tuple[Frames, float]]], count: int) -> Target:
     return Target(*(torch.from_numpy(each) for each in (phones, stress, pitch, voiced, energy, size, weight)))
 
 
-def distance(said: Said, target: Target, warm_up_frames: int = 0) -> tuple[Tensor, dict[str, float]]:
+def distance(said: Scores, target: Target, warm_up_frames: int = 0) -> tuple[Tensor, dict[str, float]]:
     """Loss of what was said, DELAY_FRAMES late, and its parts; `warm_up_frames` at the beginning do not count."""
     late = [each[:, DELAY_FRAMES + warm_up_frames :] for each in said]
     phones, stress, pitch, voiced, energy, size = late
