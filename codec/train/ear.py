@@ -45,6 +45,7 @@ class EarSettings:
     """How fast the parts learn beside the head, and what guides it."""
 
     ear_factor: float = 0.12  # on the learning rate
+    frozen_layers: int = 2  # of the ear, and its convolutions: what they hear is the same in blocks as in the whole utterance
     decoder_factor: float = 0.5
     code_weight: float = 0.5  # of the distance to the positions of known phones; fades out over half of the steps
     text_weight: float = 0.25  # of known phones through the same decoder
@@ -80,9 +81,12 @@ def train(
     if unexpected or any(not name.startswith("sender.head") for name in missing):
         raise ClariError(f"the weights to begin with lack {(missing or unexpected)[0]}; give --code and --start of this version")
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(torch.device("cpu")))
+    frozen = [model.sender.ear.stem, *model.sender.ear.layers[: ear_settings.frozen_layers]]
+    for module in frozen:
+        module.requires_grad_(False)
     groups = [
         (model.sender.head.parameters(), 1.0),
-        (model.sender.ear.parameters(), ear_settings.ear_factor),
+        ((p for p in model.sender.ear.parameters() if p.requires_grad), ear_settings.ear_factor),
         (model.code.parameters(), ear_settings.decoder_factor),
     ]
     describe = {"kind": "ear", "network": asdict(settings), "ear": asdict(ear_settings), "rows": rows}

@@ -15,7 +15,7 @@ from codec.network.decoder import DELAY_FRAMES, Scores
 
 MOST_COUNTED_FRAMES = 12  # of one phone: longer ones weigh no more
 VOWEL_CLASSES = torch.tensor(sorted(CLASS_OF[phone] for phone in VOWELS))
-WEIGHTS = {"phones": 1.0, "stress": 0.15, "pitch": 1.0, "voicing": 0.3, "energy": 0.3, "size": 0.3}
+WEIGHTS = {"phones": 1.0, "stress": 0.15, "pitch": 1.5, "voicing": 0.4, "energy": 0.4, "size": 0.4}
 
 
 class Target(NamedTuple):
