@@ -1,14 +1,46 @@
-"""The two graphs that ship, as modules: one frame per call, the whole stream state in one tensor in and out."""
+"""The two graphs that ship, as modules: a packet of any length per call, the whole stream state in one tensor in and out."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from codec.model import Codec
 from codec.network.layers import State, flatten_state, rebuild_state
+
+
+class Codec(Protocol):
+    """What a network must offer to be exported; `codec.network.codec.Codec` does.
+
+    States are nested tuples of float32 tensors, all of them zero before the first packet and of one size for ever.
+    """
+
+    @property
+    def decoder(self) -> nn.Module: ...  # it and the voice are the receiver: their weights give the decoder its id
+
+    @property
+    def voice(self) -> nn.Module: ...
+
+    @property
+    def delay_samples(self) -> int: ...
+
+    @property
+    def shift_samples(self) -> int: ...
+
+    @property
+    def memory_frames(self) -> int: ...
+
+    def encode(self, samples: Tensor, state: State) -> tuple[Tensor, State]:
+        """Samples [B, 1280 n] of one packet -> codes int64 [B, n, 8]."""
+
+    def decode(self, codes: Tensor, lost: Tensor, state: State) -> tuple[Tensor, State]:
+        """Codes [B, n, 8] and lost flags float32 [B, n] -> samples [B, 1280 n] in -1..1."""
+
+    def encoder_state(self, batch: int) -> State: ...
+
+    def decoder_state(self, batch: int) -> State: ...
 
 
 class PackedState:
@@ -28,7 +60,7 @@ class PackedState:
 
 
 class EncoderStep(nn.Module):
-    """pcm [1, 1280], state [1, S] -> codes int64 [1, 8], state [1, S]."""
+    """pcm [1, 1280 n], state [1, S] -> codes int64 [1, n, 8], state [1, S]."""
 
     def __init__(self, codec: Codec):
         super().__init__()
@@ -40,11 +72,11 @@ class EncoderStep(nn.Module):
 
     def forward(self, pcm: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         codes, after = self.codec.encode(pcm, self.packed.unpack(state))
-        return codes[:, 0], self.packed.pack(after)
+        return codes, self.packed.pack(after)
 
 
 class DecoderStep(nn.Module):
-    """codes int64 [1, 8], lost bool [1, 1], state [1, S] -> pcm [1, 1280], state [1, S]."""
+    """codes int64 [1, n, 8], lost bool [1, n], state [1, S] -> pcm [1, 1280 n], state [1, S]."""
 
     def __init__(self, codec: Codec):
         super().__init__()
@@ -55,18 +87,19 @@ class DecoderStep(nn.Module):
         return self.packed.pack(self.codec.decoder_state(1))
 
     def forward(self, codes: Tensor, lost: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        pcm, after = self.codec.decode(codes.unsqueeze(1), lost.to(torch.float32), self.packed.unpack(state))
+        pcm, after = self.codec.decode(codes, lost.to(torch.float32), self.packed.unpack(state))
         return pcm, self.packed.pack(after)
 
 
 def decoder_id(codec: Codec) -> int:
-    """16 bits that name the decoder: a hash of its weights and their shapes, whatever exported them.
+    """16 bits that name the decoder: a hash of its weights in shipped precision and their shapes, whatever exported them.
 
     An encoder that was fine-tuned against a frozen decoder keeps the id, so that it talks to receivers in the field.
     """
     digest = hashlib.sha256()
-    for part in (codec.mel_codec.decoder, codec.vocoder):
-        for name, tensor in sorted(part.state_dict().items()):
+    for part in (codec.decoder, codec.voice):
+        weights: dict[str, Any] = part.state_dict()
+        for name, tensor in sorted(weights.items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().to(torch.float32).numpy().tobytes())
     return int.from_bytes(digest.digest()[:2], "big")
