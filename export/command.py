@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from codec.network.precision import round_to_shipped
 from export.graphs import Codec, DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import pack_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
-from codec.network.precision import round_to_shipped
 from stream.errors import FileError, run_command
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from stream.options import command_parser
@@ -65,23 +65,20 @@ def export(codec: Codec, name: str, trained: dict[str, str], out: Path) -> Parit
     codec.eval().requires_grad_(False)
     round_to_shipped(codec)
     encoder_step, decoder_step = EncoderStep(codec), DecoderStep(codec)
-    for step in (encoder_step, decoder_step):
-        if step.initial_state().any():
-            raise ParityError("a stream begins with a state of zeros, and this network with another one; nothing was written")
     frames = torch.export.Dim("frames", min=1, max=MOST_FRAMES)
     pcm = torch.zeros(1, EXAMPLE_FRAMES * SAMPLES_PER_FRAME)
     codes = torch.zeros(1, EXAMPLE_FRAMES, CODE_DIMENSIONS, dtype=torch.int64)
     lost = torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.bool)
     encoder = to_onnx(
         encoder_step,
-        (pcm, encoder_step.initial_state()),
+        (pcm, encoder_step.packed.zeros()),
         ({1: SAMPLES_PER_FRAME * frames}, None),
         ["pcm", "state"],
         ["codes", "state_out"],
     )
     decoder = to_onnx(
         decoder_step,
-        (codes, lost, decoder_step.initial_state()),
+        (codes, lost, decoder_step.packed.zeros()),
         ({1: frames}, {1: frames}, None),
         ["codes", "lost", "state"],
         ["pcm", "state_out"],
@@ -105,7 +102,7 @@ def export(codec: Codec, name: str, trained: dict[str, str], out: Path) -> Parit
     }
     for graph, step, role in ((encoder, encoder_step, "encoder"), (decoder, decoder_step, "decoder")):
         pack_weights(graph)
-        set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.initial_state().shape[1]})
+        set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.packed.size})
     parity = compare(encoder, decoder, encoder_step, decoder_step)
     parity.check()
     files = {"encoder.onnx": encoder.SerializeToString(), "decoder.onnx": decoder.SerializeToString()}

@@ -14,7 +14,7 @@ from codec.network.layers import State, flatten_state, rebuild_state
 class Codec(Protocol):
     """What a network must offer to be exported; `codec.network.codec.Codec` does.
 
-    States are nested tuples of float32 tensors, all of them zero before the first packet and of one size for ever.
+    States are nested tuples of float32 tensors whose sizes never change.
     """
 
     @property
@@ -44,19 +44,30 @@ class Codec(Protocol):
 
 
 class PackedState:
-    """Packs the tensors of a stream's state into one row [1, S] and back."""
+    """Packs the tensors of a stream's state into one row [1, S] and back. The state that a stream begins with becomes zeros."""
 
-    def __init__(self, example: State):
-        self.example = example
-        self.shapes = [tuple(tensor.shape) for tensor in flatten_state(example)]
-        self.sizes = [tensor.numel() for tensor in flatten_state(example)]
+    def __init__(self, initial: State):
+        self.initial = initial
+        self.parts = flatten_state(initial)
+        self.begin_with_zeros = [not part.any() for part in self.parts]
+
+    @property
+    def size(self) -> int:
+        return sum(part.numel() for part in self.parts)
+
+    def zeros(self) -> Tensor:
+        """The row before the first packet."""
+        return torch.zeros(1, self.size)
 
     def pack(self, state: State) -> Tensor:
-        return torch.cat([tensor.reshape(1, -1) for tensor in flatten_state(state)], dim=1)
+        parts = zip(flatten_state(state), self.parts, self.begin_with_zeros, strict=True)
+        return torch.cat([(part if zero else part - first).reshape(1, -1) for part, first, zero in parts], dim=1)
 
     def unpack(self, row: Tensor) -> State:
-        parts = torch.split(row, self.sizes, dim=1)
-        return rebuild_state(self.example, [part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True)])
+        rows = torch.split(row, [part.numel() for part in self.parts], dim=1)
+        parts = zip(rows, self.parts, self.begin_with_zeros, strict=True)
+        tensors = [part.view(first.shape) if zero else part.view(first.shape) + first for part, first, zero in parts]
+        return rebuild_state(self.initial, tensors)
 
 
 class EncoderStep(nn.Module):
@@ -66,9 +77,6 @@ class EncoderStep(nn.Module):
         super().__init__()
         self.codec = codec
         self.packed = PackedState(codec.encoder_state(1))
-
-    def initial_state(self) -> Tensor:
-        return self.packed.pack(self.codec.encoder_state(1))
 
     def forward(self, pcm: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         codes, after = self.codec.encode(pcm, self.packed.unpack(state))
@@ -82,9 +90,6 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.codec = codec
         self.packed = PackedState(codec.decoder_state(1))
-
-    def initial_state(self) -> Tensor:
-        return self.packed.pack(self.codec.decoder_state(1))
 
     def forward(self, codes: Tensor, lost: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         pcm, after = self.codec.decode(codes, lost.to(torch.float32), self.packed.unpack(state))

@@ -51,9 +51,9 @@ def to_onnx(
 def pack_weights(model: onnx.ModelProto) -> int:
     """Store every weight in the fewest bytes that hold it exactly; returns how many bytes that saves.
 
-    Matrices that lie on a grid of 8 bits per output channel (codec/network/precision.py) become counts and steps, what float16 holds
-    becomes float16; both are computed back to float32 once, when the graph is loaded. Trained weights were rounded to one or the
-    other beforehand, so this is lossless; bases that were not stay float32.
+    Matrices that lie on a grid of 8 bits per output channel (codec/network/precision.py) become counts and steps, what float16
+    holds becomes float16; both are computed back to float32 once, when the graph is loaded. Trained weights were rounded to one
+    or the other beforehand, so this is lossless; bases that were not stay float32.
     """
     saved = 0
     nodes: list[onnx.NodeProto] = []

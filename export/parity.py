@@ -71,7 +71,7 @@ def compare(encoder: onnx.ModelProto, decoder: onnx.ModelProto, encoder_step: En
         onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"]) for model in (encoder, decoder)
     )
     signal = speech_like(FRAMES * SAMPLES_PER_FRAME / SAMPLE_RATE_HZ)[None]
-    encoder_state, decoder_state = encoder_step.initial_state(), decoder_step.initial_state()
+    encoder_state, decoder_state = encoder_step.packed.zeros(), decoder_step.packed.zeros()
     heard_state = encoder_state.numpy()
     packets_state = frames_state = decoder_state.numpy()
     unequal, difference, first = 0, 0.0, 0

@@ -1,7 +1,7 @@
 """A codec with everything that makes export hard, at any size: packets of any length, and a state that is mostly keys and values.
 
-Ear at 50 Hz (convolution with a stride, transformer that sees the packet and a while before it), head, rounding; decoder and
-voice frame by frame, up to 100 Hz. Untrained: what it says means nothing.
+Ear at 50 Hz (a running level that does not begin with zero, convolution with a stride, transformer that sees the packet and a
+while before it), head, rounding; decoder and voice frame by frame, up to 100 Hz. Untrained: what it says means nothing.
 """
 
 from __future__ import annotations
@@ -113,16 +113,17 @@ class StandIn(nn.Module):
                 layer.out.weight *= 8
 
     def encoder_state(self, batch: int) -> State:
-        return self.ear.initial_state(batch), self.head.initial_state(batch)
+        return self.ear.initial_state(batch), self.head.initial_state(batch), torch.full((batch, 1), 0.01)
 
     def decoder_state(self, batch: int) -> State:
         return self.decoder.initial_state(batch), self.voice.initial_state(batch)
 
     def encode(self, samples: Tensor, state: State) -> tuple[Tensor, State]:
         """Samples [B, 1280 n] -> codes [B, n, 8]."""
-        heard, ear = self.ear(10 * samples.unsqueeze(2), state[0])
+        power = 0.9 * state[2] + 0.1 * samples.square().mean(1, keepdim=True)
+        heard, ear = self.ear((samples * torch.rsqrt(power + 1e-4)).unsqueeze(2), state[0])
         known, head = self.head(heard, state[1])
-        return positions_to_codes(bound(self.positions(known))), (ear, head)
+        return positions_to_codes(bound(self.positions(known))), (ear, head, power)
 
     def decode(self, codes: Tensor, lost: Tensor, state: State) -> tuple[Tensor, State]:
         """Codes [B, n, 8] and lost flags [B, n] -> samples [B, 1280 n]."""
