@@ -67,7 +67,7 @@ def compute_codes(job: EncodeJob) -> tuple[Codes, float]:
     """Codes [frames, 8] and the processor time that they took; raises ModelError."""
     encoder = _encoder(job.coder.model, job.coder.digest)
     began_s = time.process_time()
-    return encode(encoder, job.utterance.samples), time.process_time() - began_s
+    return encode(encoder, job.utterance.samples, job.packet_frames), time.process_time() - began_s
 
 
 # One of each per process. The hash is in the key, so that a model that was replaced is loaded again.

@@ -16,6 +16,7 @@ from codec.config import BITS_PER_FRAME, HOP_SAMPLES
 from codec.metrics import log_mel
 from stream.errors import FileError, ModelError
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from stream.profile import PROFILES
 
 
 class UnavailableError(Exception):
@@ -111,7 +112,7 @@ class VocoderSystem:
 
 
 class ClariSystem:
-    """Exported graphs, one frame of 80 ms at a time, as they run between sender and receiver."""
+    """Exported graphs, packets of profile `standard`, as they run between sender and receiver."""
 
     def __init__(self, model: str, name: str = "clari"):
         """Load a model by name or path; `name` heads its row.
@@ -126,18 +127,15 @@ class ClariSystem:
         self.delay_samples = int(self.encoder.meta.shift_samples)
 
     def decode(self, samples: np.ndarray) -> Decoded:
-        heard = padded(samples, self.delay_samples, SAMPLES_PER_FRAME)
+        packet_samples = PROFILES["standard"].frames * SAMPLES_PER_FRAME
+        heard = padded(samples, self.delay_samples, packet_samples)
         encoder, decoder = self.encoder.stream(), self.decoder.stream()
-        codes, frames = [], []
-        for frame in heard.reshape(-1, SAMPLES_PER_FRAME):
-            codes.append(encoder.encode(frame))
-            # A copy: an engine may hand out the same output buffer for every frame.
-            frames.append(np.array(decoder.decode(codes[-1])))
+        codes = np.concatenate([encoder.encode(packet) for packet in heard.reshape(-1, packet_samples)])
         return Decoded(
-            realigned(np.concatenate(frames), self.delay_samples, len(samples)),
+            realigned(decoder.decode_many(codes), self.delay_samples, len(samples)),
             BITS_PER_FRAME * len(codes),
             len(heard) / SAMPLE_RATE_HZ,
-            np.stack(codes),
+            codes,
         )
 
 

@@ -22,7 +22,7 @@ class SenderStats:
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
-    encoded_frames: int = 0  # the encoder rests in long silence
+    encoded_frames: int = 0  # the encoder rests in silence
     encode_s: float = 0.0  # processor time of the encoder
 
     @property

@@ -45,7 +45,6 @@ from stream.tone import tone
 from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
-REST_AFTER_S = 2.0  # of silence: pauses between sentences are shorter
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -158,7 +157,7 @@ def transmit(args: argparse.Namespace) -> int:
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
     station = check_station(args.station) if args.station else ""
     sent = recording.write if recording else None
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent, REST_AFTER_S)
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)

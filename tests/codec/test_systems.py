@@ -51,15 +51,15 @@ def test_clari_runs_fresh_streams_and_removes_their_delay(monkeypatch: pytest.Mo
             self.held = np.zeros(SHIFT_SAMPLES, np.float32)
 
         def encode(self, pcm: np.ndarray) -> np.ndarray:
-            assert pcm.shape == (1280,) and pcm.dtype == np.float32
+            assert pcm.shape == (8 * 1280,) and pcm.dtype == np.float32
             current.append(np.array(pcm))
-            return np.full(8, len(current) % 4, np.uint8)
+            return np.full((8, 8), len(current) % 4, np.uint8)
 
-        def decode(self, codes: np.ndarray | None) -> np.ndarray:
-            assert codes is not None and codes.shape == (8,)
-            self.held = np.concatenate([self.held, current.pop()])
-            played, self.held = self.held[:1280], self.held[1280:]
-            return played
+        def decode_many(self, codes: np.ndarray) -> np.ndarray:
+            assert codes.shape == (8 * len(current), 8)
+            heard = np.concatenate([self.held, *current])[: len(codes) * 1280]
+            current.clear()
+            return heard
 
     current: list[np.ndarray] = []
     engine = ModuleType("stream.engine")
