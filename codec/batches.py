@@ -17,7 +17,8 @@ import numpy as np
 
 from codec.config import DataConfig
 from codec.corpus import CorpusError, Entry, PackedCorpus
-from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
+from codec.data.noises import noise_stretch, with_noise
+from codec.effects import change_speed, in_room, room_response
 from codec.phones import PHONE_INDEX, parse_alignment
 from codec.team import ALONE, Team
 from codec.text import text_to_letters

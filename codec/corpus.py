@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
+from codec.data.audio import AUDIO_SUFFIXES, load_audio
 from codec.manifest import Utterance, read_manifest, training_utterances
 from codec.phones import text_to_phones
 from codec.synthesis import synthesize
@@ -31,18 +31,10 @@ from stream.frame import SAMPLE_RATE_HZ
 
 SAMPLES_FILE, INDEX_FILE = "samples.i16", "index.tsv"
 INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcript", "phones", "alignment")
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 
 
 class CorpusError(ClariError):
     """A packed corpus that cannot be used; the message names the cure."""
-
-
-def load_audio(path: Path) -> np.ndarray:
-    """Read a recording as mono float32 [N] at 16 kHz."""
-    samples, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    return mono if sample_rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, sample_rate_hz, SAMPLE_RATE_HZ)
 
 
 def active_level_db(samples: np.ndarray) -> float:

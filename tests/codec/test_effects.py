@@ -1,4 +1,4 @@
-"""Rooms, noise and speed: what they change of speech, and what they leave."""
+"""Rooms and speed: what they change of speech, and what they leave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from codec.effects import change_speed, in_room, noise_stretch, room_response, with_noise
+from codec.effects import change_speed, in_room, room_response
 from tests.codec.tiny import ROOT
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
@@ -33,21 +33,7 @@ def test_a_room_keeps_the_power_and_smears_the_sound() -> None:
     assert np.array_equal(in_room(dry, np.ones(1, np.float32)).round(4), dry.round(4))
 
 
-def test_noise_comes_from_a_random_place_and_repeats() -> None:
-    recording, rng = np.arange(10), np.random.default_rng(0)
-    for samples in (4, 10, 23):
-        stretch = noise_stretch(recording, samples, rng)
-        assert np.array_equal(stretch, (stretch[0] + np.arange(samples)) % 10)
-    assert len({int(noise_stretch(recording, 1, rng)[0]) for _ in range(200)}) == 10
-
-
-def test_noise_has_the_asked_level() -> None:
-    clean, noise = speech_like(1.0), np.random.default_rng(0).normal(0, 0.3, 16000).astype(np.float32)
-    added = with_noise(clean, noise, 10.0) - clean
-    assert 10 * np.log10(np.mean(clean**2) / np.mean(added**2)) == pytest.approx(10.0, abs=0.01)
-
-
 def test_who_adds_noise_to_speech_needs_no_torch() -> None:
-    code = "import sys, codec.effects, codec.trials; print('torch' in sys.modules)"
+    code = "import sys, codec.effects, codec.data.noises, codec.evaluate.trials; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

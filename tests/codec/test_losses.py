@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codec.metrics import intelligibility, log_mel
 from torch import Tensor
 
-from codec.effects import in_room, room_response, with_noise
+from codec.data.noises import with_noise
+from codec.effects import in_room, room_response
 from codec.frontend import LOG_DEVIATION
 from codec.losses import envelope_loss, multi_resolution_stft_loss, third_octaves
-from codec.metrics import intelligibility, log_mel
 from tests.conftest import speech_like
 
 CLIP = Path(__file__).parents[2] / "stream" / "clips" / "pirates.flac"

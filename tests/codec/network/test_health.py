@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codec.health import code_health, joint_entropy_bits
-from codec.report import write_health
+from codec.network.health import code_health, joint_entropy_bits
 
 
 def test_even_use_of_every_level_is_16_bits() -> None:
@@ -47,11 +44,3 @@ def test_joint_entropy_is_not_claimed_from_too_little() -> None:
     assert math.isnan(joint_entropy_bits(np.ones(500, int))[0])
     assert math.isnan(joint_entropy_bits(np.zeros(0, int))[0])
     assert joint_entropy_bits(np.array([500]))[0] == pytest.approx(0, abs=1e-6)
-
-
-def test_health_is_written_as_json(tmp_path: Path) -> None:
-    codes = np.random.default_rng(2).integers(4, size=(100, 8))
-    write_health(tmp_path / "codes.json", {"clari": code_health(codes)})
-    written = json.loads((tmp_path / "codes.json").read_text(encoding="utf-8"))["clari"]
-    assert written["frames"] == 100 and written["joint_bits"] is None
-    assert np.array(written["use"]).shape == (8, 4)

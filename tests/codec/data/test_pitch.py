@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
-from codec.pitch import pitch_correlation, track_pitch, voicing_error
+from codec.data.pitch import track_pitch
+from codec.evaluate.distances import voicing_error
 
 
 def voice(pitch_hz: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -54,16 +53,3 @@ def test_voicing_begins_and_ends_where_the_voice_does() -> None:
 def test_pitch_does_not_depend_on_level() -> None:
     spoken = voice(np.full(16_000, 180.0))
     np.testing.assert_allclose(track_pitch(spoken / 64), track_pitch(spoken))
-
-
-def test_correlation_is_of_shape_not_of_height() -> None:
-    first = 120 + 20 * np.sin(np.arange(100) / 9)
-    unvoiced = np.where(np.arange(100) % 4 == 0, 0, first)
-    assert pitch_correlation(first, 1.5 * unvoiced) == pytest.approx(1)
-    assert pitch_correlation(first, 14_400 / first) == pytest.approx(-1)
-    assert math.isnan(pitch_correlation(first, np.where(np.arange(100) < 19, first, 0)))
-    assert math.isnan(pitch_correlation(first, np.full(100, 100.0)))
-
-
-def test_voicing_error_counts_frames() -> None:
-    assert voicing_error(np.array([0, 100, 100, 0]), np.array([0, 0, 120, 90])) == 0.5
