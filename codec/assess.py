@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.judge import CachedJudge, default_cache, open_judge, to_int16
+from codec.evaluate.distances import intelligibility
+from codec.evaluate.judge import Cache, CachedJudge, default_cache, open_judge, to_int16
+from codec.evaluate.trials import load_utterance, select_utterances
+from codec.evaluate.words import normalize, text_errors
 from codec.manifest import read_manifest
-from codec.metrics import intelligibility, text_errors
-from codec.text import normalize
-from codec.trials import load_utterance, select_utterances
 
 STOI_DIGITS = 9  # what is beyond depends on the order in which a machine adds
 
@@ -43,7 +43,7 @@ class Assessor:
             UsageError: there is no such judge.
         """
         # Campaigns have processes of their own: the recogniser listens in the one that asks.
-        self._judge = None if judge is None else CachedJudge(open_judge(judge, workers=0), cache or default_cache())
+        self._judge = None if judge is None else CachedJudge(open_judge(judge, workers=0), Cache(cache or default_cache()))
         self.name = None if self._judge is None else self._judge.name
 
     def stoi(self, original: np.ndarray, placed: np.ndarray) -> float:

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from codec.config import Config, ConfigError, load_config
+from codec.evaluate.judge import Cache, CachedJudge, default_cache, open_judge, to_int16
+from codec.evaluate.words import text_errors
 from codec.heard import Decoded, Reference
-from codec.judge import CachedJudge, default_cache, open_judge, to_int16
-from codec.metrics import text_errors
 from codec.rewards import REWARDS
 from codec.rl import PolicyTask
 from codec.teacher import speak
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         config = load_config(args.config, args.overrides)
         if not config.rl.rounds:
             raise ConfigError("rl.rounds is 0, so nothing is searched; use codec/configs/rl-search.toml")
-        judge = CachedJudge(open_judge(args.judge, workers=1), args.cache)
+        judge = CachedJudge(open_judge(args.judge, workers=1), Cache(args.cache))
         headroom = Headroom(config, args.vocoder)
         for step in range(args.batches):
             headroom.add(step)

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from codec.alignment import edit_distance, label_errors, spread
 from codec.batches import RECOGNIZER_FRAME_SAMPLES
+from codec.evaluate.distances import intelligibility
 from codec.frontend import LOG_DEVIATION
 from codec.heard import Aligned, Decoded, Reference
-from codec.metrics import intelligibility
 from codec.recognizer import REDUCTION
 from codec.tasks.recognizer import ctc_per_label
 from codec.teacher import likeness

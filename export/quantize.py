@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from codec.metrics import mel_distance
+from codec.evaluate.distances import mel_distance
 from export.digits import join_products
 from export.onnx_file import pack_weights, unpack_weights
 from stream.engine import find_graph, load_decoder, load_encoder, open_graph

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from codec.corpus import load_audio
+from codec.data.audio import load_audio
 from codec.moonshine import model_folder
 from codec.moonshine_net import WIDTH
 from codec.moonshine_weights import load_encoder, load_writer

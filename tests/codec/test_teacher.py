@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from codec import moonshine_weights, train
-from codec.corpus import load_audio
+from codec.data.audio import load_audio
 from codec.moonshine import model_folder
 from codec.moonshine_net import REACH_SAMPLES, STEP_SAMPLES, WIDTH, MoonshineEncoder
 from codec.moonshine_weights import load_encoder

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.judge import to_int16
-from codec.lineup import ORIGINAL, SYSTEM_NAMES, build_systems
+from codec.evaluate.evaluation import fitted
+from codec.evaluate.judge import to_int16
+from codec.evaluate.systems import ORIGINAL, PROFILE, SYSTEM_NAMES, build_systems
+from codec.evaluate.trials import load_utterance, select_utterances
+from codec.listening_test.sheet import FOLLOWED_SHARE, SHEET, Clip, describe, read_answers, score, write_sheet
 from codec.manifest import read_manifest
-from codec.sheet import FOLLOWED_SHARE, SHEET, Clip, describe, read_answers, score, write_sheet
-from codec.trials import load_utterance, select_utterances
-from codec.weights import SHIPPED
 from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser, number, whole
+from stream.profile import PROFILES
 
 DESCRIPTION = """Let a person judge how well speech is understood: clips to hear, a sheet to fill in, and its score.
 
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(SYSTEM_NAMES)}; the original is always one",
     )
     made.add_argument("--model", action="append", metavar="NAME", help="name or folder of clari's graphs; several times compares")
+    made.add_argument("--profile", choices=tuple(PROFILES), default=PROFILE, help="clari's frames per packet")
     return parser
 
 
@@ -67,7 +69,7 @@ def make(args: argparse.Namespace) -> None:
         raise UsageError("where to? add --out DIR")
     known = [item for item in read_manifest(args.manifest) if item.seconds <= args.longest_s]
     utterances = select_utterances(known, args.corpus, args.utterances, args.seed)
-    systems, skipped = build_systems(args.systems, args.model or ["base"], SHIPPED / "base.safetensors")
+    systems, skipped = build_systems(args.systems, args.model or ["base"], args.profile)
     for name, reason in skipped.items():
         _say(f"{name} left out: {reason}")
     chance = random.Random(args.seed)
@@ -78,7 +80,8 @@ def make(args: argparse.Namespace) -> None:
     for place, (utterance, system) in enumerate(zip(utterances, ways, strict=True), start=1):
         name = f"{place:0{len(str(len(utterances)))}d}.wav"
         clip = Clip(name, system.name, utterance.speaker, utterance.path.name, utterance.transcript)
-        clips[clip] = to_int16(system.decode(load_utterance(utterance)).samples)
+        samples = load_utterance(utterance)
+        clips[clip] = to_int16(fitted(system.process(samples, utterance.transcript), len(samples)))
     write_sheet(args.out, clips)
     _say(f"{len(clips)} clips in {args.out}; hear each at most twice, write its words into {args.out / SHEET}, column heard")
     _say(f"(a hyphen where nothing is understood), then: clari-listen --score {args.out}")

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from codec.metrics import TextErrors, text_errors
-from codec.text import normalize
+from codec.evaluate.words import TextErrors, normalize, text_errors
 from stream.bootstrap import Interval, ratio_interval
 from stream.errors import FileError
 from stream.frame import SAMPLE_RATE_HZ

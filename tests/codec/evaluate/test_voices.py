@@ -1,4 +1,4 @@
-"""Likeness of voices made of known formants and pitch, and measuring in several processes."""
+"""Likeness of voices made of known formants and pitch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from codec.figures import Figures, Pair, Profile, measure, profile
-from codec.processes import measuring
-from codec.voice import Voices
-from tests.codec.test_pitch import voice
-from tests.conftest import speech_like
+from codec.evaluate.distances import Voices, voiceprint
+from tests.codec.data.test_pitch import voice
 
 SPEAKERS = {"low": (100, 1.0), "middle": (150, 1.1), "high": (230, 1.2), "child": (300, 1.35)}
 
@@ -27,7 +24,7 @@ def utterance(speaker: str, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def prints() -> dict[str, list[np.ndarray]]:
-    return {speaker: [profile(utterance(speaker, seed)).voiceprint for seed in range(3)] for speaker in SPEAKERS}
+    return {speaker: [voiceprint(utterance(speaker, seed)) for seed in range(3)] for speaker in SPEAKERS}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +42,7 @@ def test_one_speaker_is_more_alike_than_several(voices: Voices, prints: dict[str
 def test_a_voice_is_itself_at_any_level(voices: Voices, prints: dict[str, list[np.ndarray]]) -> None:
     own = prints["middle"][0]
     assert voices.similarity(own, own) == pytest.approx(1)
-    quiet = profile(utterance("middle", 0) / 4).voiceprint
+    quiet = voiceprint(utterance("middle", 0) / 4)
     assert voices.similarity(own, quiet) > 0.95
 
 
@@ -62,29 +59,3 @@ def test_the_scale_needs_originals(prints: dict[str, list[np.ndarray]]) -> None:
     assert math.isnan(two.floor) and math.isnan(two.ceiling)
     one_each = Voices([own[0] for own in prints.values()], list(prints))
     assert math.isfinite(one_each.floor) and math.isnan(one_each.ceiling)
-
-
-def test_figures_of_the_original_itself() -> None:
-    speech = speech_like(2.0)
-    own = profile(speech)
-    figures = measure(Pair(speech, own, speech))
-    assert (figures.mel_distance, figures.spectral_distance_db, figures.voicing_error) == (0, 0, 0)
-    assert figures.stoi == pytest.approx(1) and figures.pitch_correlation == pytest.approx(1)
-    np.testing.assert_array_equal(figures.voiceprint, own.voiceprint)
-
-
-def test_processes_give_the_same_digits_in_the_same_order() -> None:
-    """Three utterances, measured here and in two processes."""
-    speeches = [speech_like(1.0, seed) for seed in range(3)]
-
-    def pairs() -> list[Pair]:
-        return [Pair(speech, profile(speech), speech / 2 + speech_like(1.0, 9)) for speech in speeches]
-
-    def digits(each: Figures | Profile) -> list[float]:
-        return np.concatenate([np.ravel(value) for value in vars(each).values()]).tolist()
-
-    with measuring(1) as run:
-        here = [digits(each) for each in run(measure, pairs())]
-    with measuring(2) as run:
-        there = [digits(each) for each in run(measure, pairs())]
-    np.testing.assert_allclose(there, here, rtol=1e-6)

@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codec import listening
-from codec.sheet import Answer, Clip, read_answers, score
-from codec.systems import Decoded, System, Unchanged
+from codec.evaluate.systems import System, Unchanged
+from codec.listening_test import command as listening
+from codec.listening_test.sheet import Answer, Clip, read_answers, score
 from stream.errors import FileError
 
 
@@ -23,9 +23,11 @@ class QuietSystem:
     """Plays at a tenth of the level."""
 
     name = "clari"
+    bits_per_s: float | None = 200.0
 
-    def decode(self, samples: np.ndarray) -> Decoded:
-        return Decoded(samples / 10, 200, 1.0)
+    def process(self, samples: np.ndarray, transcript: str) -> np.ndarray:
+        assert transcript.startswith("WORD")
+        return samples / 10
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(names: Sequence[str], models: Sequence[str], vocoder: Path) -> tuple[list[System], dict[str, str]]:
+    def build(names: Sequence[str], models: Sequence[str], profile: str) -> tuple[list[System], dict[str, str]]:
         return [Unchanged("original"), QuietSystem()], {"codec2-700c": "not installed"} if "codec2-700c" in names else {}
 
     monkeypatch.setattr(listening, "build_systems", build)

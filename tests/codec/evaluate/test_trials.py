@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from codec.corpus import pack_noise
+from codec.data.noises import Noises
+from codec.evaluate.trials import Original, Trial, in_noise, make_trials, male_speakers, select_utterances
 from codec.manifest import Utterance
-from codec.trials import Noises, make_trials, select_utterances
-from stream.errors import FileError, UsageError
+from stream.errors import UsageError
+from tests.codec.data.test_pitch import voice
 
 
 def utterance(
@@ -26,14 +27,13 @@ def white(samples: int, seed: int, level: float = 0.1) -> np.ndarray:
 
 
 @pytest.fixture
-def noise_folder(tmp_path: Path) -> Path:
-    """Half a second of noise, a recording that is silent but for its end, and one that is nothing but silence."""
+def noises(tmp_path: Path) -> Noises:
+    """Half a second of noise, and a recording that is silent but for its end; both held out by their names."""
     folder = tmp_path / "noise"
     folder.mkdir()
-    soundfile.write(folder / "short.wav", white(8_000, 1), 16_000)
-    soundfile.write(folder / "late.flac", np.concatenate([np.zeros(160_000), white(16_000, 2)]), 16_000)
-    soundfile.write(folder / "silent.wav", np.zeros(16_000), 16_000)
-    return folder
+    soundfile.write(folder / "kitchen.wav", white(8_000, 1), 16_000)
+    soundfile.write(folder / "kitchen-A.flac", np.concatenate([np.zeros(160_000), white(16_000, 2)]), 16_000)
+    return Noises(folder, held_out=True)
 
 
 @pytest.fixture
@@ -70,49 +70,33 @@ def test_selection_takes_held_out_speech_with_words_of_the_named_corpus() -> Non
 
 
 def test_without_noise_everyone_hears_the_original(spoken: list[Utterance]) -> None:
-    for trial in make_trials(spoken, None, 10.0, seed=1):
+    for trial in make_trials(spoken):
         assert trial.heard is trial.clean
 
 
 @pytest.mark.parametrize("snr_db", [10.0, 20.0])
-def test_noise_has_the_asked_level_and_the_reference_stays_clean(
-    spoken: list[Utterance], noise_folder: Path, snr_db: float
-) -> None:
-    clean = make_trials(spoken, None, snr_db, seed=1)
-    for trial, without in zip(make_trials(spoken, Noises(noise_folder), snr_db, seed=1), clean, strict=True):
-        np.testing.assert_array_equal(trial.clean, without.clean)
+def test_noise_has_the_asked_level_and_the_reference_stays_clean(spoken: list[Utterance], noises: Noises, snr_db: float) -> None:
+    clean = make_trials(spoken)
+    for trial, without in zip(in_noise(clean, noises, snr_db, seed=1), clean, strict=True):
+        assert trial.original is without.original and trial.utterance is without.utterance
         assert trial.heard.dtype == np.float32 and trial.heard.shape == trial.clean.shape
         ratio = np.mean(trial.clean**2) / np.mean((trial.heard - trial.clean) ** 2)
         assert 10 * np.log10(ratio) == pytest.approx(snr_db, abs=0.05)
 
 
-def test_noise_comes_from_the_seed_and_the_utterance_alone(spoken: list[Utterance], noise_folder: Path) -> None:
-    noises = Noises(noise_folder)
-    everything = make_trials(spoken, noises, 10.0, seed=1)
-    alone = make_trials(spoken[3:4], Noises(noise_folder), 10.0, seed=1)[0]
+def test_noise_comes_from_the_seed_and_the_utterance_alone(spoken: list[Utterance], noises: Noises) -> None:
+    clean = make_trials(spoken)
+    everything = in_noise(clean, noises, 10.0, seed=1)
+    alone = in_noise(clean[3:4], noises, 10.0, seed=1)[0]
     np.testing.assert_array_equal(alone.heard, everything[3].heard)
-    other_seed = make_trials(spoken[3:4], noises, 10.0, seed=2)[0]
+    other_seed = in_noise(clean[3:4], noises, 10.0, seed=2)[0]
     assert np.abs(other_seed.heard - alone.heard).max() > 0.001
 
 
-def test_packed_noise_is_the_same_noise(noise_folder: Path, tmp_path: Path) -> None:
-    pack_noise(noise_folder, tmp_path / "packed")
-    packed, plain = Noises(tmp_path / "packed"), Noises(noise_folder)
-    assert len(packed.recordings) == len(plain.recordings) == 2  # silence is none
-    for one, two in zip(packed.recordings, plain.recordings, strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-4)
+def test_men_are_told_by_the_median_pitch_of_all_that_they_say() -> None:
+    def trial(speaker: str, pitch_hz: float, seconds: float = 1.0) -> Trial:
+        samples = voice(np.full(int(16_000 * seconds), pitch_hz)) if pitch_hz else np.zeros(16_000, np.float32)
+        return Trial(utterance(speaker, 0), Original(samples), samples)
 
-
-def test_a_folder_without_noise_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"missing: no recordings .* give --noise a folder"):
-        Noises(tmp_path / "missing")
-    soundfile.write(tmp_path / "silent.wav", np.zeros(100), 16_000)
-    with pytest.raises(FileError, match="can be heard"):
-        Noises(tmp_path)
-    (tmp_path / "text.wav").write_text("words")
-    with pytest.raises(FileError, match="no usable noise"):
-        Noises(tmp_path)
-    for index in ("words\nmore\n", "start\tsamples\n1\n", "start\tsamples\nx\ty\n"):
-        (tmp_path / "index.tsv").write_text(index)
-        with pytest.raises(FileError, match="no usable noise"):
-            Noises(tmp_path)
+    said = [trial("low", 110), trial("high", 210), trial("both", 120, 2.0), trial("both", 220), trial("neither", 0)]
+    assert male_speakers(said) == {"low", "both"}
