@@ -31,7 +31,7 @@ def program_digest(packages: Sequence[str] = ("stream", "channel", "codec")) -> 
     """Hash of the program text, without which an interrupted campaign would mix results of two programs."""
     root = Path(__file__).parent.parent
     own = [path for package in packages[:2] for path in sorted((root / package).glob("*.py"))]
-    heard = [root / packages[2] / f"{name}.py" for name in ("assess", "judge", "metrics", "moonshine", "text", "whisper")]
+    heard = [root / packages[2] / "assess.py", *sorted((root / packages[2] / "evaluate").glob("*.py"))]
     return digest_of(*(path.read_bytes() for path in [*own, *heard]))
 
 

@@ -20,8 +20,8 @@ COMMANDS = {
     "clari-bench": "stream.bench",
     "clari-channel": "channel.relay",
     "clari-sim": "channel.sim",
-    "clari-eval": "codec.evaluate",
-    "clari-listen": "codec.listening",
+    "clari-eval": "codec.evaluate.command",
+    "clari-listen": "codec.listening_test.command",
     "clari-export": "export.command",
 }
 TRAINED = ("clari-eval", "clari-listen", "clari-export")

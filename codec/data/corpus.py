@@ -5,7 +5,7 @@
     python -m codec.data.corpus pack-noise --out runs/noise noise/
 
 `pack` decodes every training recording once to 16 kHz int16 in `samples.i16`, beside an index with speaker,
-transcript, phones and level. Training maps the file into memory and cuts crops from it: no audio library, no
+transcript and level. Training maps the file into memory and cuts crops from it: no audio library, no
 decoding and no randomness of file order remain in the training loop.
 """
 
@@ -16,33 +16,24 @@ import csv
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
+from codec.data.audio import AUDIO_SUFFIXES, load_audio
 from codec.data.manifest import Utterance, read_manifest, training_utterances
-from codec.phones import text_to_phones
 from codec.data.synthesis import synthesize
 from stream.errors import ClariError, run_command
 from stream.frame import SAMPLE_RATE_HZ
 
 SAMPLES_FILE, INDEX_FILE = "samples.i16", "index.tsv"
-INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcript", "phones", "alignment")
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+INDEX_COLUMNS = ("start", "samples", "level_db", "speaker", "corpus", "transcript")
 
 
 class CorpusError(ClariError):
     """A packed corpus that cannot be used; the message names the cure."""
-
-
-def load_audio(path: Path) -> np.ndarray:
-    """Read a recording as mono float32 [N] at 16 kHz."""
-    samples, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = samples.mean(axis=1)
-    return mono if sample_rate_hz == SAMPLE_RATE_HZ else soxr.resample(mono, sample_rate_hz, SAMPLE_RATE_HZ)
 
 
 def active_level_db(samples: np.ndarray) -> float:
@@ -64,12 +55,6 @@ class Entry:
     speaker: str
     corpus: str
     transcript: str
-    phones: str
-    alignment: str
-
-    def with_alignment(self, alignment: str) -> Entry:
-        """The same recording with other phone times."""
-        return replace(self, alignment=alignment)
 
     @property
     def synthetic(self) -> bool:
@@ -120,12 +105,11 @@ def _decoded(path: Path) -> np.ndarray | None:
         return None
 
 
-def _prepare(utterance: Utterance) -> tuple[np.ndarray, float, str] | None:
+def _prepare(utterance: Utterance) -> tuple[np.ndarray, float] | None:
     audio = _decoded(utterance.path)
     if audio is None:
         return None
-    phones = " ".join(text_to_phones(utterance.transcript)) if utterance.transcript else ""
-    return (np.clip(audio, -1, 1) * 32767).astype(np.int16), active_level_db(audio), phones
+    return (np.clip(audio, -1, 1) * 32767).astype(np.int16), active_level_db(audio)
 
 
 def _clear(out: Path) -> None:
@@ -161,9 +145,9 @@ def pack(manifests: list[Path], out: Path, workers: int) -> int:
         for number, (item, prepared) in enumerate(zip(utterances, pool.map(_prepare, utterances, chunksize=16), strict=True)):
             if prepared is None:
                 continue
-            samples, level_db, phones = prepared
+            samples, level_db = prepared
             file.write(samples.tobytes())
-            entries.append(Entry(start, len(samples), level_db, item.speaker, item.corpus, item.transcript, phones, item.alignment))
+            entries.append(Entry(start, len(samples), level_db, item.speaker, item.corpus, item.transcript))
             start += len(samples)
             if number % 1000 == 0:
                 print(f"{number}/{len(utterances)} recordings, {start / SAMPLE_RATE_HZ / 3600:.2f} h", flush=True)
@@ -189,7 +173,7 @@ def pack_noise(folder: Path, out: Path) -> int:
                 continue
             samples = (np.clip(audio, -1, 1) * 32767).astype(np.int16)
             file.write(samples.tobytes())
-            entries.append(Entry(start, len(samples), level_db, path.name, "noise", "", "", ""))
+            entries.append(Entry(start, len(samples), level_db, path.name, "noise", ""))
             start += len(samples)
     return _finish(out, entries, f"{folder}: every recording is silent or cannot be decoded; give a folder of noises to be heard")
 

@@ -1,4 +1,7 @@
-"""What happens to speech before it is heard: another speed, a room, noise. Functions of numpy arrays; no torch."""
+"""What happens to speech before it is heard: another speed, a room. Functions of numpy arrays; no torch.
+
+Noise is in codec.data.noises.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,6 @@ from stream.frame import SAMPLE_RATE_HZ
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
     """Resample [N] so that it plays `speed` times faster, pitch and formants with it."""
     return soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, quality="LQ")
-
-
-def with_noise(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Add `noise` [N] to `clean` [N] at the given ratio of mean powers."""
-    ratio = np.mean(clean**2) / (np.mean(noise**2) + 1e-12) * 10 ** (-snr_db / 10)
-    return clean + noise * np.sqrt(ratio).astype(np.float32)
-
-
-def noise_stretch(recording: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """`samples` samples of a recording [N] from a random place; a short recording repeats."""
-    return np.resize(np.roll(recording, int(rng.integers(len(recording)))), samples)
 
 
 def room_response(rng: np.random.Generator, decay_s: float, direct_db: float) -> np.ndarray:

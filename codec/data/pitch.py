@@ -1,4 +1,4 @@
-"""Pitch of speech, and how well it survives a codec.
+"""Pitch of speech, frame by frame.
 
 Boersma 1993 (Proc. Inst. Phonetic Sciences Amsterdam 17): the autocorrelation of each windowed frame is divided by that
 of the window, its highest peaks are candidates, and dynamic programming picks the path that jumps least. The costs are
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from codec.config import HOP_SAMPLES
 from stream.frame import SAMPLE_RATE_HZ
 
+HOP_SAMPLES = 160  # 10 ms
 LOWEST_HZ, HIGHEST_HZ = 65.0, 400.0
 WINDOW_SAMPLES = 768  # 48 ms, three periods of the lowest pitch
 CANDIDATES = 5  # peaks per frame, beside "unvoiced"
@@ -20,7 +20,6 @@ SILENCE_THRESHOLD = 0.03  # of the recording's highest peak
 OCTAVE_COST = 0.01  # per octave below the highest pitch: of equal peaks the first counts
 JUMP_COST = 0.35  # per octave from frame to frame
 VOICING_COST = 0.14  # to begin or end voicing
-FEWEST_FRAMES = 20  # voiced in both recordings, for a correlation
 
 
 def _autocorrelation(frames: np.ndarray, longest: int) -> np.ndarray:
@@ -81,22 +80,3 @@ def track_pitch(samples: np.ndarray) -> np.ndarray:
     loudness = peaks / max(float(peaks.max(initial=0)), 1e-9)
     unvoiced = VOICING_THRESHOLD + np.maximum(0, 2 - loudness * (1 + VOICING_THRESHOLD) / SILENCE_THRESHOLD)
     return _best_path(np.c_[np.zeros(count), pitch_hz], np.c_[unvoiced, strength])
-
-
-def pitch_correlation(original_hz: np.ndarray, decoded_hz: np.ndarray) -> float:
-    """Pearson correlation of the logarithms of two pitch tracks [T] over the frames where both are voiced.
-
-    NaN where fewer than 20 frames are, or one track is constant.
-    """
-    both = (original_hz > 0) & (decoded_hz > 0)
-    if np.sum(both) < FEWEST_FRAMES:
-        return float("nan")
-    first, second = np.log(original_hz[both]), np.log(decoded_hz[both])
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def voicing_error(original_hz: np.ndarray, decoded_hz: np.ndarray) -> float:
-    """Share of the frames of two pitch tracks [T] of which one is voiced and the other is not (Nakatani et al. 2008)."""
-    return float(np.mean((original_hz > 0) != (decoded_hz > 0)))

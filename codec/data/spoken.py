@@ -95,7 +95,7 @@ def synthesize(sentences: list[str], out: Path, workers: int, seed: int = 1) -> 
                 samples, frames = made
                 file.write(samples.tobytes())
                 level_db = active_level_db(samples.astype(np.float32) / 32768)
-                entries.append(Entry(start, len(samples), level_db, "hibari", "synthetic", text, "", ""))
+                entries.append(Entry(start, len(samples), level_db, "hibari", "synthetic", text))
                 start += len(samples)
                 yield frames
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from codec.network.ear import Ear, from_moonshine
+from codec.pretrained.moonshine_writer import MoonshineWriter
 from stream.errors import ClariError
 from stream.frame import SAMPLE_RATE_HZ
 
@@ -96,6 +97,17 @@ def load_ear() -> Ear:
     except (KeyError, RuntimeError):
         raise ClariError(f"{path.name} of moonshine is not the encoder that this program knows; {CURE}") from None
     return ear.eval()
+
+
+def load_writer() -> MoonshineWriter:
+    """The half that writes, frozen. Raises ClariError as `load_ear`."""
+    path, writer = model_folder() / "decoder_model_merged.ort", MoonshineWriter()
+    found = {name.removeprefix("model.decoder."): tensor for name, tensor in read_tensors(path).items()}
+    try:
+        writer.load_state_dict({name: found[name] for name in writer.state_dict()})
+    except (KeyError, RuntimeError):
+        raise ClariError(f"{path.name} of moonshine is not the writer that this program knows; {CURE}") from None
+    return writer.eval().requires_grad_(False)
 
 
 class Writer:
