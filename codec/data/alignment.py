@@ -82,7 +82,9 @@ def forced_path(scores: np.ndarray, tokens: Tokens) -> tuple[np.ndarray, float] 
     best[:2] = emitted[0, :2]
     lowest = np.full(2, -np.inf)
     for frame in range(1, frames):
-        reached = np.stack([best, np.concatenate((lowest[:1], best[:-1])), np.where(skip, np.concatenate((lowest, best[:-2])), -np.inf)])
+        reached = np.stack(
+            [best, np.concatenate((lowest[:1], best[:-1])), np.where(skip, np.concatenate((lowest, best[:-2])), -np.inf)]
+        )
         back[frame] = reached.argmax(0)
         best = reached.max(0) + emitted[frame]
     place = count - 1 if best[-1] >= best[-2] else count - 2
@@ -100,7 +102,9 @@ class PhoneClassifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear((2 * CONTEXT + 1) * FEATURES, HIDDEN), nn.GELU(), nn.Dropout(0.2), nn.Linear(HIDDEN, PHONE_CLASSES))
+        self.layers = nn.Sequential(
+            nn.Linear((2 * CONTEXT + 1) * FEATURES, HIDDEN), nn.GELU(), nn.Dropout(0.2), nn.Linear(HIDDEN, PHONE_CLASSES)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         padded = F.pad(features.T, (CONTEXT, CONTEXT), "replicate").T
@@ -182,7 +186,9 @@ def learn(ear: Ear, spoken: Path, corpus: PackedCorpus, hours: float, seed: int 
     for index in rng.permutation(len(corpus.entries)):
         entry = corpus.entries[index]
         if entry.transcript:
-            real.append((utterance_features(ear, corpus.audio(entry) * level_gain(entry)), transcript_tokens(entry.transcript.capitalize())))
+            real.append(
+                (utterance_features(ear, corpus.audio(entry) * level_gain(entry)), transcript_tokens(entry.transcript.capitalize()))
+            )
             total += entry.samples
             if total > budget:
                 break

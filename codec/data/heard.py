@@ -75,7 +75,9 @@ class Recordings:
             cut = frames.cut(begin, min(len(frames), begin + count - total))
             entry = corpus.entries[index]
             first = begin * SAMPLES_PER_EAR_FRAME
-            samples.append(corpus.audio(entry, first, len(cut) * SAMPLES_PER_EAR_FRAME) * np.float32(10 ** ((-23 - entry.level_db) / 20)))
+            samples.append(
+                corpus.audio(entry, first, len(cut) * SAMPLES_PER_EAR_FRAME) * np.float32(10 ** ((-23 - entry.level_db) / 20))
+            )
             parts.append((cut, size))
             total += len(cut)
             index, begin = index + 1, 0

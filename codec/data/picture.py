@@ -25,7 +25,9 @@ def draw_targets(folder: Path, out: Path, seed: int = 1) -> None:
     seconds = np.arange(len(frames)) / 50
     figure = Figure((14, 7), layout="constrained")
     top, middle, bottom = figure.subplots(3, sharex=True, height_ratios=(3, 2, 1))
-    top.specgram(samples + 1e-5 * np.random.default_rng(0).standard_normal(len(samples)), 512, SAMPLE_RATE_HZ, noverlap=384, cmap="magma")
+    top.specgram(
+        samples + 1e-5 * np.random.default_rng(0).standard_normal(len(samples)), 512, SAMPLE_RATE_HZ, noverlap=384, cmap="magma"
+    )
     top.set_ylabel("Hz")
     top.set_title(corpus.entries[index].transcript)
     edges = np.concatenate(([0], np.flatnonzero(np.diff(frames.phones)) + 1, [len(frames)]))

@@ -1,6 +1,6 @@
 """Transcripts for speech that has none: what Moonshine writes of it.
 
-    python -m codec.data.transcripts --corpus runs/corpus
+python -m codec.data.transcripts --corpus runs/corpus
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from codec.data.manifest import read_manifest
 from codec.data.noises import Noises
 from codec.evaluate.evaluation import DEFAULT_METRICS, METRICS, Keep, evaluate, read_phones
 from codec.evaluate.judge import Cache, CachedJudge, default_cache, open_judge
@@ -37,7 +38,6 @@ from codec.evaluate.systems import (
     build_systems,
 )
 from codec.evaluate.trials import MALE_BELOW_HZ, Trial, in_noise, make_trials, male_speakers, select_utterances
-from codec.data.manifest import read_manifest
 from codec.network.health import code_health
 from stream.errors import FileError, UsageError, run_command
 from stream.frame import SAMPLE_RATE_HZ

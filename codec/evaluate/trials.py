@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 
 from codec.data.audio import load_audio
+from codec.data.manifest import Utterance
 from codec.data.noises import Noises, with_noise
 from codec.data.pitch import track_pitch
 from codec.evaluate.words import normalize
-from codec.data.manifest import Utterance
 from stream.errors import FileError, UsageError
 
 MALE_BELOW_HZ = 160.0

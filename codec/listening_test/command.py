@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from codec.data.manifest import read_manifest
 from codec.evaluate.evaluation import fitted
 from codec.evaluate.judge import to_int16
 from codec.evaluate.systems import ORIGINAL, PROFILE, SYSTEM_NAMES, build_systems
 from codec.evaluate.trials import load_utterance, select_utterances
 from codec.listening_test.sheet import FOLLOWED_SHARE, SHEET, Clip, describe, read_answers, score, write_sheet
-from codec.data.manifest import read_manifest
 from stream.errors import FileError, UsageError, run_command
 from stream.options import command_parser, number, whole
 from stream.profile import PROFILES

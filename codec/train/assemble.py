@@ -1,6 +1,6 @@
 """The parts that were trained become one file of weights.
 
-    python -m codec.train.assemble --ear runs/ear --voice runs/voice --out codec/weights/base.safetensors
+python -m codec.train.assemble --ear runs/ear --voice runs/voice --out codec/weights/base.safetensors
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from codec.network.decoder import Decoder, Scores
 from codec.network.encoder import PhoneEncoder
 from codec.network.quantizer import quantize
 from codec.settings import NetworkSettings, network_settings
-from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from codec.train.damage import random_flips, random_losses
+from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from codec.train.targets import Target, batch_target, distance
 from stream.errors import run_command
 
@@ -114,7 +114,9 @@ def used_bits(codes: Tensor) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.train.code", description="Learn the code from text alone.")
-    parser.add_argument("--frames", type=Path, action="append", required=True, help="corpus folder with frames.npz; several may be given")
+    parser.add_argument(
+        "--frames", type=Path, action="append", required=True, help="corpus folder with frames.npz; several may be given"
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--config", type=Path, help="TOML file with [network]")
     parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")

@@ -24,8 +24,8 @@ from codec.data.corpus import PackedCorpus
 from codec.data.heard import Crop, Field, Recordings, plain_crop
 from codec.data.noises import Noises
 from codec.data.phonemes import PHONE_FRAMES_PER_CODE
-from codec.network.codec import Sender
 from codec.network.quantizer import quantize
+from codec.network.sender import Sender
 from codec.settings import NetworkSettings, network_settings
 from codec.train.code import Code, used_bits
 from codec.train.damage import random_flips, random_losses
@@ -172,7 +172,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.train.ear", description="Learn to hear into the code.")
     parser.add_argument("--code", type=Path, help="run of codec.train.code to begin with")
     parser.add_argument("--start", type=Path, help="instead: a run of this module")
-    parser.add_argument("--corpus", type=parse_share, action="append", required=True, help="FOLDER[:SHARE] of the crops; the first judges")
+    parser.add_argument(
+        "--corpus", type=parse_share, action="append", required=True, help="FOLDER[:SHARE] of the crops; the first judges"
+    )
     parser.add_argument("--noise", type=Path, help="folder of noises")
     parser.add_argument("--rooms", type=Path, help="packed room responses")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
@@ -190,7 +192,9 @@ def main(argv: list[str] | None = None) -> int:
         rooms = PackedCorpus(args.rooms) if args.rooms else None
         field = Field(Recordings(dict(args.corpus), SET_ASIDE), noises, rooms)
         weights = starting_weights(args.code, args.start)
-        train(weights, field, network_settings(args.config), EarSettings(), LoopSettings(args.steps, args.rate), args.out, args.rows)
+        train(
+            weights, field, network_settings(args.config), EarSettings(), LoopSettings(args.steps, args.rate), args.out, args.rows
+        )
         return 0
 
     return run_command("codec.train.ear", command)

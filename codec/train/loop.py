@@ -113,7 +113,12 @@ class Loop:
     def save(self) -> None:
         """Replace the checkpoint; a kill in between leaves the old one whole."""
         new = self.folder / "checkpoint.new"
-        state = {"model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
         torch.save(state, new)
         new.replace(self.folder / "checkpoint.pt")
 

@@ -74,7 +74,8 @@ def distance(said: Scores, target: Target, warm_up_frames: int = 0) -> tuple[Ten
         "phones": (entropy * weight).sum() / weight.sum().clamp(min=1),
         "stress": (stress_entropy * vowel).sum() / vowel.sum().clamp(min=1),
         "pitch": ((pitch - known.pitch).abs() * sung).sum() / sung.sum().clamp(min=1),
-        "voicing": (F.binary_cross_entropy_with_logits(voiced, known.voiced, reduction="none") * heard).sum() / heard.sum().clamp(min=1),
+        "voicing": (F.binary_cross_entropy_with_logits(voiced, known.voiced, reduction="none") * heard).sum()
+        / heard.sum().clamp(min=1),
         "energy": ((energy - known.energy).abs() * heard).sum() / heard.sum().clamp(min=1),
         "size": ((size - known.size).abs() * heard).sum() / heard.sum().clamp(min=1),
     }

@@ -18,7 +18,9 @@ def utterance(count: int, seed: int) -> Frames:
     rng = np.random.default_rng(seed)
     phones = np.repeat(rng.integers(0, 45, count), rng.integers(2, 8, count))[:count].astype(np.uint8)
     voiced = (phones % 2).astype(np.uint8)
-    return Frames(phones, (phones % 3).astype(np.uint8), rng.normal(0, 0.2, count).astype(np.float32), voiced, np.ones(count, np.float32))
+    return Frames(
+        phones, (phones % 3).astype(np.uint8), rng.normal(0, 0.2, count).astype(np.float32), voiced, np.ones(count, np.float32)
+    )
 
 
 def test_written_frames_are_read_back(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from codec.data.manifest import Utterance
 from codec.data.noises import Noises
 from codec.evaluate.trials import Original, Trial, in_noise, make_trials, male_speakers, select_utterances
-from codec.data.manifest import Utterance
 from stream.errors import UsageError
 from tests.codec.data.test_pitch import voice
 

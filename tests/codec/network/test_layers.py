@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from codec.config import ModelConfig
 from codec.decoder import Decoder
 from codec.encoder import Encoder
 from codec.frontend import LogMel
-from codec.network.layers import Block, CausalConv, Downsample, Stack, State, Upsample, flatten_state, rebuild_state
 from codec.vocoder import BINS, InverseSTFT, Vocoder
+from torch import Tensor, nn
+
+from codec.network.layers import Block, CausalConv, Downsample, Stack, State, Upsample, flatten_state, rebuild_state
 
 SMALL = ModelConfig(
     mels=20, encoder_widths=(16, 16, 24), encoder_blocks=(1, 1, 2), decoder_widths=(24, 16, 16), decoder_blocks=(2, 1, 1),

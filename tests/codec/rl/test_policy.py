@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from codec.rl import policy
 from codec.network.quantizer import bound, positions_to_codes
+from codec.rl import policy
 from codec.rl.policy import SHARPNESS
 
 LEVELS = (-1.5, -0.5, 0.5, 1.5)
