@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from codec.data.alignment import TEACHING_LEVEL_DB, level_gain
 from codec.data.corpus import PackedCorpus
 from codec.data.effects import change_speed, in_room, room_response
 from codec.data.frames import FRAMES_FILE, FrameFile, Frames
@@ -60,7 +61,7 @@ class Recordings:
         self.chance = [length / length.sum() for length in lengths]
 
     def draw(self, rng: np.random.Generator, count: int, judging: bool = False) -> tuple[np.ndarray, list[tuple[Frames, float]]]:
-        """Samples [320 count] at their own level, and what is said: an utterance from a random place, others of its speaker after it."""
+        """Samples [320 count] at TEACHING_LEVEL_DB, and what is said: an utterance from a random place, and its speaker's next ones."""
         which = 0 if judging else int(rng.choice(len(self.share), p=self.share))
         corpus, file = self.corpora[which], self.files[which]
         index = int(rng.choice(self.judges) if judging else rng.choice(self.usable[which], p=self.chance[which]))
@@ -75,9 +76,7 @@ class Recordings:
             cut = frames.cut(begin, min(len(frames), begin + count - total))
             entry = corpus.entries[index]
             first = begin * SAMPLES_PER_EAR_FRAME
-            samples.append(
-                corpus.audio(entry, first, len(cut) * SAMPLES_PER_EAR_FRAME) * np.float32(10 ** ((-23 - entry.level_db) / 20))
-            )
+            samples.append(corpus.audio(entry, first, len(cut) * SAMPLES_PER_EAR_FRAME) * level_gain(entry))
             parts.append((cut, size))
             total += len(cut)
             index, begin = index + 1, 0
@@ -123,7 +122,7 @@ class Field:
         if rng.random() < CLIP_SHARE:
             limit = float(rng.uniform(*CLIP_OF_PEAK)) * float(np.abs(samples).max(initial=1e-6))
             samples = np.clip(samples, -limit, limit)
-        samples = samples * 10 ** ((float(rng.uniform(*LEVEL_DB)) + 23) / 20)
+        samples = samples * 10 ** ((float(rng.uniform(*LEVEL_DB)) - TEACHING_LEVEL_DB) / 20)
         found: np.ndarray = np.clip(samples, -PEAK, PEAK).astype(np.float32)
         return found
 

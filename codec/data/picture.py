@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def draw_targets(folder: Path, out: Path, seed: int = 1) -> None:
     top.set_ylabel("Hz")
     top.set_title(corpus.entries[index].transcript)
     edges = np.concatenate(([0], np.flatnonzero(np.diff(frames.phones)) + 1, [len(frames)]))
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         top.axvline(begin / 50, color="white", linewidth=0.4)
         top.text((begin + end) / 100, 7200, PHONES[frames.phones[begin]] or "·", color="white", ha="center", fontsize=9)
     middle.plot(seconds, np.where(frames.voiced > 0, PITCH_UNIT_HZ * 2.0**frames.pitch, np.nan))

@@ -25,7 +25,8 @@ def roughened(frames: Frames, rng: np.random.Generator) -> Frames:
     new = np.maximum(1, np.floor(lengths * factors + rng.random(len(lengths)))).astype(int)
     redrawn = silent & (rng.random(len(lengths)) < PAUSE_SHARE)
     new[redrawn] = rng.integers(1, LONGEST_PAUSE, int(redrawn.sum()))
-    take = np.concatenate([begin + (np.arange(count) + 0.5) * length / count for begin, length, count in zip(edges, lengths, new)])
+    runs = zip(edges[:-1], lengths, new, strict=True)
+    take = np.concatenate([begin + (np.arange(count) + 0.5) * length / count for begin, length, count in runs])
     index = take.astype(int)
     place = np.arange(len(frames)) + 0.5
     pitch, energy = (np.interp(take, place, curve).astype(np.float32) for curve in (frames.pitch, frames.energy))

@@ -1,7 +1,7 @@
 """The sending half: ear and head.
 
-    positions, state = sender(samples, state)        # one packet of any number of codes
-    positions = sender.whole(samples, block_frames)  # whole recordings, all packets at once, as training hears them
+positions, state = sender(samples, state)        # one packet of any number of codes
+positions = sender.whole(samples, block_frames)  # whole recordings, all packets at once, as training hears them
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ear into the code: speech -> the same 16 bits, and both with the decoder after it.
 
-    python -m codec.train.ear --code runs/code --corpus runs/corpus --corpus runs/spoken:0.3 --noise noise/ --out runs/ear --steps 3000
+    python -m codec.train.ear --code runs/code --corpus runs/corpus --corpus runs/spoken:0.3 --noise noise/ --out runs/ear
 
 The head learns to say what the aligned phones say: through the decoder, which goes on learning at a lower rate and from known
 phones beside it, and at first directly, towards the positions of the encoder of known phones. The ear begins with Moonshine's

@@ -1,4 +1,4 @@
-"""Every layer, the encoder, the decoder and the vocoder: causal, and the same in any chunking."""
+"""Every layer, the head and the decoder: causal, and the same in any chunking."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from codec.config import ModelConfig
-from codec.decoder import Decoder
-from codec.encoder import Encoder
-from codec.frontend import LogMel
-from codec.vocoder import BINS, InverseSTFT, Vocoder
 from torch import Tensor, nn
 
+from codec.network.decoder import Decoder
+from codec.network.encoder import Head
 from codec.network.layers import Block, CausalConv, Downsample, Stack, State, Upsample, flatten_state, rebuild_state
 
-SMALL = ModelConfig(
-    mels=20, encoder_widths=(16, 16, 24), encoder_blocks=(1, 1, 2), decoder_widths=(24, 16, 16), decoder_blocks=(2, 1, 1),
-    kernel=5, vocoder_width=24, vocoder_blocks=2,
-)  # fmt: skip
 TOLERANCE = 1e-5
 
 
@@ -27,14 +20,16 @@ class LossyDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.decoder = Decoder(SMALL)
+        self.decoder = Decoder((24, 16, 16), (2, 1, 1), 5)
         nn.init.normal_(self.decoder.lost)
 
     def initial_state(self, batch: int) -> State:
         return self.decoder.initial_state(batch)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.decoder(x[..., :8], x[..., 8] > 0.5, state)
+        scores, state = self.decoder(x[..., :8], x[..., 8] > 0.5, state)
+        rest = torch.stack((scores.pitch, scores.voiced, scores.energy, scores.size), 2)
+        return torch.cat((scores.phones, scores.stress, rest), 2), state
 
 
 # name -> (layer, input shape without batch for one step, output steps per input step)
@@ -53,11 +48,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], float]] = {
     "downsample": (lambda: Downsample(6, 5, 4), (4, 6), 1),
     "upsample": (lambda: Upsample(6, 5, 4), (1, 6), 4),
     "stack": (lambda: Stack(Downsample(6, 8, 2), Block(8, 5, 2), Upsample(8, 4, 2)), (2, 6), 2),
-    "log-mel": (lambda: LogMel(20), (160,), 1),
-    "inverse-stft": (InverseSTFT, (1, 2 * BINS), 160),
-    "encoder": (lambda: Encoder(SMALL), (8, 20), 1),
-    "decoder-with-losses": (LossyDecoder, (1, 9), 8),
-    "vocoder": (lambda: Vocoder(SMALL), (1, 20), 160),
+    "head": (lambda: Head(16, 2, inputs=12), (4, 12), 1),
+    "decoder-with-losses": (LossyDecoder, (1, 9), 4),
 }
 
 
@@ -104,7 +96,7 @@ def test_a_kernel_shorter_than_its_stride_is_refused() -> None:
 
 
 def test_states_flatten_and_rebuild() -> None:
-    state = Encoder(SMALL).initial_state(1)
+    state = LossyDecoder().initial_state(1)
     numbered = [torch.full_like(tensor, i) for i, tensor in enumerate(flatten_state(state))]
     again = flatten_state(rebuild_state(state, list(numbered)))
     assert all(torch.equal(a, b) for a, b in zip(again, numbered, strict=True))
