@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from stream.errors import ClariError
 
@@ -38,4 +39,9 @@ def network_settings(path: Path | None) -> NetworkSettings:
     unknown = set(table) - {field.name for field in fields(NetworkSettings)}
     if unknown:
         raise SettingsError(f"{path}: unknown key {sorted(unknown)[0]!r} in [network]; delete it")
+    return settings_from(table)
+
+
+def settings_from(table: dict[str, Any]) -> NetworkSettings:
+    """Settings from a table of known keys, whose lists become tuples."""
     return NetworkSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})

@@ -14,7 +14,8 @@ from stream.frame import SAMPLE_RATE_HZ
 
 def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
     """Resample [N] so that it plays `speed` times faster, pitch and formants with it."""
-    return soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, quality="LQ")
+    found: np.ndarray = soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, quality="LQ")
+    return found
 
 
 def room_response(rng: np.random.Generator, decay_s: float, direct_db: float) -> np.ndarray:
@@ -35,4 +36,5 @@ def in_room(dry: np.ndarray, response: np.ndarray) -> np.ndarray:
     """`dry` [N] as heard through `response`, at the same mean power."""
     size = 1 << (len(dry) + len(response)).bit_length()
     wet = irfft(rfft(dry, size) * rfft(response, size), size)[: len(dry)].astype(np.float32)
-    return wet * np.sqrt(np.sum(dry**2) / (np.sum(wet**2) + 1e-12))
+    found: np.ndarray = wet * np.sqrt(np.sum(dry**2) / (np.sum(wet**2) + 1e-12))
+    return found

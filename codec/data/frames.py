@@ -68,7 +68,8 @@ def at_phone_rate(values: np.ndarray, rate_hz: float, count: int, *, nearest: bo
     if nearest:
         found: np.ndarray = values[np.clip(np.round(place).astype(int), 0, len(values) - 1)]
         return found
-    return np.interp(place, np.arange(len(values)), values).astype(np.float32)
+    curve: np.ndarray = np.interp(place, np.arange(len(values)), values).astype(np.float32)
+    return curve
 
 
 def spoken_frames(spoken: Spoken) -> Frames:

@@ -61,7 +61,7 @@ class Recordings:
         self.chance = [length / length.sum() for length in lengths]
 
     def draw(self, rng: np.random.Generator, count: int, judging: bool = False) -> tuple[np.ndarray, list[tuple[Frames, float]]]:
-        """Samples [320 count] at TEACHING_LEVEL_DB, and what is said: an utterance from a random place, and its speaker's next ones."""
+        """Samples [320 count] at TEACHING_LEVEL_DB, and what is said: an utterance from a random place, then its speaker's next."""
         which = 0 if judging else int(rng.choice(len(self.share), p=self.share))
         corpus, file = self.corpora[which], self.files[which]
         index = int(rng.choice(self.judges) if judging else rng.choice(self.usable[which], p=self.chance[which]))

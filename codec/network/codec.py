@@ -48,7 +48,7 @@ class Codec(nn.Module):
     @property
     def shift_samples(self) -> int:
         """Shift of the decoded against the encoded signal when both are laid side by side frame for frame."""
-        return DELAY_FRAMES * SAMPLES_PER_EAR_FRAME + self.voice.delay_samples
+        return DELAY_FRAMES * SAMPLES_PER_EAR_FRAME + int(self.voice.delay_samples)
 
     @property
     def delay_samples(self) -> int:

@@ -51,5 +51,5 @@ class Decoder(nn.Module):
         gone = lost.unsqueeze(2).to(values.dtype)
         x, state = self.stack(self.embed(values) * (1 - gone) + self.lost * gone, state)
         y = self.project(self.norm(x)).float()
-        phones, stress, rest = torch.split(y, (PHONE_CLASSES, STRESS_CLASSES, CONTINUOUS), 2)
+        phones, stress, rest = torch.split(y, [PHONE_CLASSES, STRESS_CLASSES, CONTINUOUS], 2)
         return Scores(phones, stress, *rest.unbind(2)), state

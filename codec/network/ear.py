@@ -50,6 +50,11 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
     return torch.cat((pairs.to(x.dtype), rest), -1)
 
 
+def heads(x: Tensor) -> Tensor:
+    """[B, T, 288] -> [B, heads, T, 36]."""
+    return x.reshape(*x.shape[:2], HEADS, -1).transpose(1, 2)
+
+
 class RunningNorm(nn.Module):
     """Group norm of one group over all channels whose mean and variance are sums over the past, the code of 80 ms included.
 
@@ -72,7 +77,7 @@ class RunningNorm(nn.Module):
         """x [B, frames_per_code T, width] -> the same shape, float32."""
         assert isinstance(state, Tensor)
         x = x.float()
-        codes = x.unflatten(1, (-1, self.frames_per_code))
+        codes = x.reshape(x.shape[0], -1, self.frames_per_code, x.shape[2])
         mean, square = codes.mean((2, 3)), codes.square().mean((2, 3))
         each = torch.stack((torch.ones_like(mean), mean, square), 2)  # [B, T, 3]
         place = torch.arange(each.shape[1], device=x.device, dtype=torch.float32)
@@ -126,8 +131,8 @@ class Layer(nn.Module):
         """
         y = self.input_layernorm(x)
         memory = torch.cat((past.to(y.dtype), torch.cat((self.k_proj(y), self.v_proj(y)), 2)), 1)
-        keys, values = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in memory.chunk(2, 2))
-        queries = self.q_proj(y).unflatten(2, (HEADS, -1)).transpose(1, 2)
+        keys, values = (heads(part) for part in memory.chunk(2, 2))
+        queries = heads(self.q_proj(y))
         places = torch.arange(memory.shape[1], device=x.device)
         queries = rotate(queries, places[memory.shape[1] - x.shape[1] :])
         heard = F.scaled_dot_product_attention(queries, rotate(keys, places), values, attn_mask=mask)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codec.network.codec import Codec
 from codec.network.encoder import PhoneEncoder
-from codec.settings import NetworkSettings
+from codec.settings import NetworkSettings, settings_from
 from stream.errors import ClariError
 
 PHONE_ENCODER = "phone_encoder."
@@ -50,8 +50,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str], NetworkSetting
         known = {field.name: table[field.name] for field in fields(NetworkSettings)}
     except (KeyError, ValueError):
         raise ClariError(f"{path}: weights of another codec; train them with codec/recipe.sh") from None
-    settings = NetworkSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
-    return tensors, {key: header.get(key, "unknown") for key in ABOUT}, settings
+    return tensors, {key: header.get(key, "unknown") for key in ABOUT}, settings_from(known)
 
 
 def load_codec(path: Path) -> tuple[Codec, dict[str, str]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.network.ear import HEADS, LAYERS, WIDTH, rotate
+from codec.network.ear import HEADS, LAYERS, WIDTH, heads, rotate
 
 TOKENS = 32768
 BEGIN, END = 1, 2
@@ -19,10 +19,6 @@ BEGIN, END = 1, 2
 # number (correlation 0.98 and 0.99), within 60 to 110 ms.
 FOLLOWING_LAYER, FOLLOWING_HEADS = 3, (0, 2, 5)
 Past = tuple[Tensor, Tensor]  # keys and values [B, heads, L, 36] of what was written
-
-
-def _heads(x: Tensor) -> Tensor:
-    return x.unflatten(2, (HEADS, -1)).transpose(1, 2)
 
 
 class CrossAttention(nn.Module):
@@ -34,14 +30,14 @@ class CrossAttention(nn.Module):
 
     def past(self, x: Tensor) -> Past:
         """Keys and values of [B, T, 288]."""
-        return _heads(self.k_proj(x)), _heads(self.v_proj(x))
+        return heads(self.k_proj(x)), heads(self.v_proj(x))
 
     def weights(self, x: Tensor, heard: Past) -> Tensor:
         """Where each of L places looks: [B, heads, L, T], one in sum over T."""
-        return torch.softmax((_heads(self.q_proj(x)) @ heard[0].transpose(2, 3)).float() * (WIDTH // HEADS) ** -0.5, 3)
+        return torch.softmax((heads(self.q_proj(x)) @ heard[0].transpose(2, 3)).float() * (WIDTH // HEADS) ** -0.5, 3)
 
     def forward(self, x: Tensor, heard: Past) -> Tensor:
-        x = F.scaled_dot_product_attention(_heads(self.q_proj(x)), *heard)
+        x = F.scaled_dot_product_attention(heads(self.q_proj(x)), *heard)
         return torch.as_tensor(self.o_proj(x.transpose(1, 2).flatten(2)))
 
 
@@ -52,7 +48,7 @@ class WrittenAttention(CrossAttention):
         """[B, L, 288] after `past` -> the same shape, and the past with it."""
         first = 0 if past is None else past[0].shape[2]
         places = torch.arange(first, first + x.shape[1], device=x.device)
-        q, (k, v) = rotate(_heads(self.q_proj(x)), places), self.past(x)
+        q, (k, v) = rotate(heads(self.q_proj(x)), places), self.past(x)
         k = rotate(k, places)
         if past is not None:
             k, v = torch.cat((past[0], k), 2), torch.cat((past[1], v), 2)

@@ -18,7 +18,7 @@ from codec.network.codec import Codec
 from codec.network.encoder import PhoneEncoder
 from codec.network.voice import load_voice
 from codec.network.weights import save_codec
-from codec.settings import NetworkSettings
+from codec.settings import settings_from
 from stream.errors import ClariError, run_command
 
 
@@ -47,7 +47,7 @@ def assemble(ear: Path, voice: Path, out: Path) -> None:
             raise ClariError(f"{run}: no training run; train it first (codec/recipe.sh)")
     described = json.loads((ear / "settings.json").read_text(encoding="utf-8"))
     found = torch.load(ear / "checkpoint.pt", map_location="cpu", weights_only=True)
-    settings = NetworkSettings(**{key: tuple(v) if isinstance(v, list) else v for key, v in described["network"].items()})
+    settings = settings_from(described["network"])
     codec, phone_encoder = Codec(settings), PhoneEncoder()
     codec.sender.load_state_dict(part(found["average"], "sender."))
     codec.decoder.load_state_dict(part(found["average"], "code.decoder."))

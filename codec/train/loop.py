@@ -55,7 +55,7 @@ def bfloat16_is_faster(device: torch.device) -> bool:
     Asked of the processor, not measured: every rerun must come to the same answer.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     try:
         known = set(CPU_FLAGS.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
@@ -89,8 +89,11 @@ class Loop:
     ):
         self.model, self.settings, self.folder = model, settings, folder
         chosen = groups or [((p for p in model.parameters() if p.requires_grad), 1.0)]
-        self._groups = [{"params": list(parameters), "factor": factor} for parameters, factor in chosen]
-        self.optimizer = torch.optim.AdamW(self._groups, settings.learning_rate, (0.9, 0.98), weight_decay=settings.weight_decay)
+        listed = [(list(parameters), factor) for parameters, factor in chosen]
+        self._parameters = [parameter for parameters, _ in listed for parameter in parameters]
+        with_factors = [{"params": parameters, "factor": factor} for parameters, factor in listed]
+        decay = settings.weight_decay
+        self.optimizer = torch.optim.AdamW(with_factors, settings.learning_rate, (0.9, 0.98), weight_decay=decay)
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.step = 0
         self._begin({**describe, "loop": asdict(settings)})
@@ -154,8 +157,8 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * share * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_([p for group in self._groups for p in group["params"]], self.settings.clip)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
         weight = max(1 / self.settings.average_steps, 1 / (self.step + 1))
