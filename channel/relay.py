@@ -19,11 +19,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from typing import BinaryIO
 
@@ -219,8 +216,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.list_presets:
             print(preset_table())
             return 0
-        with _signals_interrupt():
-            return run_channel(args)
+        return run_channel(args)
 
     return run_command(NAME, command)
 
@@ -230,20 +226,6 @@ def _open_source(args: argparse.Namespace, key: bytes | None) -> AbstractContext
         packets = open_packets(args.source)
         return nullcontext(packets) if args.source == "-" else packets  # stdin is not ours to close
     return ZmqLink.receiver(args.bind or BIND, curve_key=key)
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM as well as SIGINT raise KeyboardInterrupt, even in a background job, where a shell has SIGINT ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread of a process gets signals
-        return
-    former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
