@@ -1,0 +1,85 @@
+"""A process of its own that reads one sound file: `foreign_child.py FILE`. What it prints, `stream/foreign.py` reads.
+
+    "rate channels\\n", then blocks: number of frames (4 bytes, little-endian), float32 samples; a block of 0 frames is the end
+
+Libraries of many formats crash, spin or ask for all memory when a header is damaged, and cannot be interrupted. Here that
+costs a process, and its time and memory are limited. It imports nothing of clari, so that it is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+
+PROCESSOR_S = 3.0  # for one block of 80 ms, or the header: libraries that take longer have lost their way
+LARGEST_MEMORY_BYTES = 4 << 30
+LARGEST_CHANNELS = 64
+BLOCK_S = 0.08
+FAILED = 1  # exit code: it is no file that can be read
+LIMITED = hasattr(signal, "setitimer")  # not on Windows
+
+
+def _limit() -> None:
+    """Give the next step its time: when it is over, the signal ends the process, whatever library code is running."""
+    if LIMITED:
+        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_S)
+
+
+def read(path: str) -> None:
+    """Print the samples of a file.
+
+    Raises:
+        soundfile.LibsndfileError, TypeError: it cannot be read.
+    """
+    import soundfile
+
+    class Forward(soundfile.SoundFile):  # type: ignore[misc]
+        """Never seeks: formats that cannot, and those whose length is not known, are read like all others."""
+
+        def seekable(self) -> bool:
+            return False
+
+    out = sys.stdout.buffer
+    # By its name the library knows some that have no header; .raw it takes for a question.
+    with Forward(os.open(path, os.O_RDONLY) if path.lower().endswith(".raw") else path) as audio:
+        rate_hz, channels = int(audio.samplerate), int(audio.channels)
+        out.write(f"{rate_hz} {channels}\n".encode())
+        if not 1 <= channels <= LARGEST_CHANNELS:
+            return
+        frames = max(1, int(min(rate_hz, 768_000) * BLOCK_S))
+        buffer = bytearray(4 * channels * frames)
+        while True:
+            _limit()
+            count = audio.buffer_read_into(buffer, "float32")
+            out.write(struct.pack("<I", max(0, count)))
+            if count <= 0:
+                break
+            out.write(memoryview(buffer)[: 4 * channels * count])
+            out.flush()
+    out.flush()
+
+
+def main() -> int:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they reach the whole group: who reads this answers, and ends it
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if LIMITED:
+        import resource
+
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY_BYTES, LARGEST_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit()
+    try:
+        read(sys.argv[1])
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except Exception:  # whatever a library makes of a damaged file
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
