@@ -216,6 +216,8 @@ def transmit(args: argparse.Namespace) -> int:
             f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
             file=sys.stderr,
         )
+        if stats.silent_packets and front.too_quiet:
+            complain(front.too_quiet)
     return 130 if stop.requested and not args.mic else 0
 
 
