@@ -136,11 +136,9 @@ class _Ahead:
         self._left = self.head
 
     def read(self, count: int) -> bytes:
-        """Up to `count` bytes, fewer than that only at the end or after the first ones."""
-        if not self._left:
-            return self._pipe.read(count)
+        """Up to `count` bytes; empty at the end."""
         data, self._left = self._left[:count], self._left[count:]
-        return data
+        return data + self._pipe.read(count - len(data)) if len(data) < count else data
 
 
 def _blocks(wav: WavStream) -> Iterator[Pcm]:

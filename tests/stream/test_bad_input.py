@@ -70,7 +70,8 @@ def test_wav_of_any_header_on_stdin(data: bytes) -> None:
     ("data", "says"),
     [
         (b"", b"stdin is empty"),
-        (b"x", b"no samples"),
+        (b"x", b"add --raw"),
+        (SAMPLES, b"add --raw"),
         (b"RIFF", b"incomplete"),
         (b"fLaC" + bytes(100), b"FLAC"),
         (b"OggS" + bytes(100), b"Ogg"),
@@ -78,11 +79,12 @@ def test_wav_of_any_header_on_stdin(data: bytes) -> None:
         (wav_bytes(b""), b"no samples"),
         (wav_bytes(SAMPLES, rate_hz=0xFFFFFFF0 // 2), b"Hz"),
         (wav_bytes(SAMPLES, channels=65535, rate_hz=1), b"65535 channels"),
-        (wav_bytes(SAMPLES, bits=8), b"16-bit"),
-        (wav_bytes(SAMPLES, code=3), b"16-bit"),
+        (wav_bytes(SAMPLES, bits=64), b"64-bit samples of codec 1"),
+        (wav_bytes(SAMPLES, code=3), b"16-bit samples of codec 3"),
+        (wav_bytes(SAMPLES, code=2), b"MS ADPCM"),
         (b"RIFF" + bytes(4) + b"WAVEjunk" + b"\xff" * 40, b"damaged"),
     ],
-    ids=["empty", "one-byte", "header", "flac", "ogg", "mp3", "no-samples", "rate", "channels", "8-bit", "float", "huge-chunk"],
+    ids=["empty", "one-byte", "headerless", "header", "flac", "ogg", "mp3", "no-samples", "rate", "channels", "64-bit", "half-float", "adpcm", "huge-chunk"],
 )
 def test_other_things_on_stdin_are_one_line(data: bytes, says: bytes) -> None:
     done = run(["stream.tx", "--in", "-", "--out", "-", "-q"], data)
