@@ -48,6 +48,15 @@ REPORT_SCHEMA_VERSION = 1
 BIND = "tcp://127.0.0.1:5555"
 CONNECT = "tcp://127.0.0.1:5556"
 DRAIN_S = 1.0  # at the end, for the receiver to take what has arrived
+OPTIONS = {  # that set a value of the configuration: errors name what was typed
+    "delay_s": "--delay-s",
+    "jitter_s": "--jitter-s",
+    "loss_rate": "--loss",
+    "mean_burst_s": "--burst-s",
+    "ber": "--ber",
+    "duplicate_rate": "--duplicate",
+    "bit_rate_bps": "--bit-rate",
+}
 Lane = tuple[Simulator, Transit, PacketSink]  # one direction and where it leads
 
 
@@ -105,7 +114,14 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
         config = replace(config, **{name: value for name, value in named.items() if value is not None})
         return config if args.bit_rate is None else replace(config, bit_rate_bps=args.bit_rate or None)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        field, verb, rest = str(error).partition(" is ")
+        raise UsageError(f"{OPTIONS.get(field, field)}{verb}{rest}{_as_share(field, named.get(field))}") from None
+
+
+def _as_share(field: str, value: float | None) -> str:
+    """What was meant, where a percentage was given in place of a share."""
+    percentage = field in ("loss_rate", "duplicate_rate") and value is not None and 1 < value <= 100
+    return f", like {value / 100:g} for {value:g} %" if percentage and value is not None else ""
 
 
 def recorded(args: argparse.Namespace) -> Trace | None:

@@ -59,11 +59,13 @@ class Front:
         """What to say of a source that held nothing loud enough to be sent; empty if it did, or if the level does not decide."""
         if self.keying.mode is not Mode.VOX or self._activity.heard:
             return ""
-        quietest_db, cure = QUIETEST_SPEECH_DB, "add --agc to amplify it"
+        quietest_db, cure, loudest_db = QUIETEST_SPEECH_DB, "add --agc to amplify it", self._activity.loudest_db
         if self._conditioning.gain_control:
             quietest_db, cure = UNKNOWN_QUIETEST_DB, "record louder"
+        if loudest_db > quietest_db:
+            return f"nothing stood out of a background of up to {loudest_db:.0f} dB; send everything with --key open"
         return (
-            f"nothing was loud enough to be sent: the loudest had {self._activity.loudest_db:.0f} dB of full scale, and below "
+            f"nothing was loud enough to be sent: the loudest had {loudest_db:.0f} dB of full scale, and below "
             f"{quietest_db:.0f} dB nothing counts as speech; {cure}, or send everything with --key open"
         )
 
