@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soxr
@@ -60,7 +60,19 @@ class Resampler:
         return block if self._stream is None else self._stream.resample_chunk(block, last)
 
 
-def read_file(path: str, warn: bool = True, raw: bool = False) -> Iterator[Pcm]:
+class Library(Protocol):
+    """What reads formats that are foreign here; `ForeignFile` is it."""
+
+    rate_hz: int
+
+    def blocks(self) -> Iterator[Pcm]: ...
+
+    def close(self) -> None: ...
+
+
+def read_file(
+    path: str, warn: bool = True, raw: bool = False, library: Callable[[str, str], Library] = ForeignFile
+) -> Iterator[Pcm]:
     """Blocks of an audio file of any rate and channel count; with `raw` it has no header.
 
     Raises:
@@ -88,7 +100,7 @@ def read_file(path: str, warn: bool = True, raw: bool = False) -> Iterator[Pcm]:
         if wav:
             yield from _plain(_blocks(wav), wav.rate_hz, path, warn)
             return
-    with closing(ForeignFile(path, f"{GIVE_A_FILE}; {ADD_RAW}" if named is None else GIVE_A_FILE)) as foreign:
+    with closing(library(path, f"{GIVE_A_FILE}; {ADD_RAW}" if named is None else GIVE_A_FILE)) as foreign:
         yield from _plain(foreign.blocks(), foreign.rate_hz, path, warn)
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 import sys
+from typing import BinaryIO
 
 PROCESSOR_S = 3.0  # for one block of 80 ms, or the header: libraries that take longer have lost their way
 LARGEST_MEMORY_BYTES = 4 << 30
@@ -21,14 +22,14 @@ FAILED = 1  # exit code: it is no file that can be read
 LIMITED = hasattr(signal, "setitimer")  # not on Windows
 
 
-def _limit() -> None:
+def limit() -> None:
     """Give the next step its time: when it is over, the signal ends the process, whatever library code is running."""
     if LIMITED:
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_S)
 
 
-def read(path: str) -> None:
-    """Print the samples of a file.
+def read(path: str, out: BinaryIO) -> None:
+    """Write the samples of a file to `out`.
 
     Raises:
         soundfile.LibsndfileError, TypeError: it cannot be read.
@@ -41,7 +42,6 @@ def read(path: str) -> None:
         def seekable(self) -> bool:
             return False
 
-    out = sys.stdout.buffer
     # By its name the library knows some that have no header; .raw it takes for a question.
     with Forward(os.open(path, os.O_RDONLY) if path.lower().endswith(".raw") else path) as audio:
         rate_hz, channels = int(audio.samplerate), int(audio.channels)
@@ -51,7 +51,7 @@ def read(path: str) -> None:
         frames = max(1, int(min(rate_hz, 768_000) * BLOCK_S))
         buffer = bytearray(4 * channels * frames)
         while True:
-            _limit()
+            limit()
             count = audio.buffer_read_into(buffer, "float32")
             out.write(struct.pack("<I", max(0, count)))
             if count <= 0:
@@ -61,21 +61,33 @@ def read(path: str) -> None:
     out.flush()
 
 
-def main() -> int:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they reach the whole group: who reads this answers, and ends it
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+def be_limited() -> None:
+    """Let the kernel end this process when a step takes too long, and refuse it memory without end."""
     if LIMITED:
         import resource
 
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY_BYTES, LARGEST_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _limit()
+
+
+def private_stdout() -> BinaryIO:
+    """Where stdout leads, for us alone: libraries print there as well, and what they print gets lost."""
+    out = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return out
+
+
+def main() -> int:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they reach the whole group: who reads this answers, and ends it
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    be_limited()
+    limit()
     try:
-        read(sys.argv[1])
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        read(sys.argv[1], private_stdout())
     except Exception:  # whatever a library makes of a damaged file
         return FAILED
     return 0
