@@ -26,6 +26,7 @@ from stream.options import check_writable
 from stream.wav_stream import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, OtherCodecError, Readable, WavStream, header, to_int16
 
 BLOCK_S = 0.08
+LARGEST_SAMPLE = 1e6  # of a file with floats: full scale is 1
 LONGEST_UNKNOWN = 0xFFFFFFFF - 36  # what WAV writers put where a pipe's length is not known yet
 READS = "WAV, FLAC, MP3, Ogg, AIFF or another format of libsndfile"
 GIVE_A_FILE = "give a WAV, FLAC, MP3, Ogg or AIFF file"
@@ -159,6 +160,12 @@ def _blocks(wav: WavStream) -> Iterator[Pcm]:
         yield block
 
 
+def _bounded(block: Pcm) -> Pcm:
+    """The same samples, none so large that a sum or a filter makes infinity of it; what is not finite is left to others."""
+    loud = np.abs(block) > LARGEST_SAMPLE
+    return np.where(loud & np.isfinite(block), np.copysign(np.float32(LARGEST_SAMPLE), block), block) if loud.any() else block
+
+
 def _plain(blocks: Iterator[Pcm], rate_hz: int, what: str, warn: bool) -> Iterator[Pcm]:
     """Blocks [N, channels] of any rate -> [N] at 16 kHz, and a word of what had to be mended."""
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
@@ -167,7 +174,7 @@ def _plain(blocks: Iterator[Pcm], rate_hz: int, what: str, warn: bool) -> Iterat
     empty = True
     for block in blocks:
         empty = False
-        yield resample(mix(block))
+        yield resample(mix(_bounded(block)))
     if empty:
         raise FileError(f"{what} holds no samples; record again")
     yield resample(np.zeros(0, np.float32), last=True)

@@ -38,7 +38,7 @@ from stream.ruler import DECODER_ID, RulerDecoder
 
 HELP = "damaged sound files and packet files: no traceback, no hang, nothing above five seconds"
 LONGEST_S = 5.0  # processor time
-LONGEST_SPEECH_S = 600.0  # of a quarter of a second whose header was changed
+LONGEST_SPEECH_S = 3600.0  # of a quarter of a second whose header was changed
 PACKET_SHARE = 0.2  # of the files; the others are sound
 STRANGERS = 0.05  # of those, for a receiver that was told another protection
 OURS, THEIRS, DONE = b"o", b"l", b"."

@@ -84,7 +84,22 @@ def test_wav_of_any_header_on_stdin(data: bytes) -> None:
         (wav_bytes(SAMPLES, code=2), b"MS ADPCM"),
         (b"RIFF" + bytes(4) + b"WAVEjunk" + b"\xff" * 40, b"damaged"),
     ],
-    ids=["empty", "one-byte", "headerless", "header", "flac", "ogg", "mp3", "no-samples", "rate", "channels", "64-bit", "half-float", "adpcm", "huge-chunk"],
+    ids=[
+        "empty",
+        "one-byte",
+        "headerless",
+        "header",
+        "flac",
+        "ogg",
+        "mp3",
+        "no-samples",
+        "rate",
+        "channels",
+        "64-bit",
+        "half-float",
+        "adpcm",
+        "huge-chunk",
+    ],
 )
 def test_other_things_on_stdin_are_one_line(data: bytes, says: bytes) -> None:
     done = run(["stream.tx", "--in", "-", "--out", "-", "-q"], data)
