@@ -104,6 +104,8 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
     Raises:
         UsageError: no such preset, or a value out of range.
     """
+    if args.range_m is not None and not 0 <= args.range_m < math.inf:
+        raise UsageError(f"--range-m is {args.range_m:g}; give metres, 0 or more")
     delay_s = args.delay_s if args.range_m is None else acoustic_delay_s(args.range_m)
     named = {"delay_s": delay_s, "jitter_s": args.jitter_s, "loss_rate": args.loss, "mean_burst_s": args.burst_s}
     named |= {"ber": args.ber, "duplicate_rate": args.duplicate}

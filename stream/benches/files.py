@@ -80,9 +80,9 @@ def _packets(data: bytes, protection: Protection, size: int) -> None:
 def _sound(data: bytes, path: Path, tell: Callable[[bytes], None]) -> None:
     path.write_bytes(data)
 
-    def library(name: str, cure: str) -> _Library:
+    def library(name: str, cure: str) -> InThisProcess:
         tell(THEIRS)
-        opened = _Library(name, cure)
+        opened = InThisProcess(name, cure)
         tell(OURS)
         return opened
 
@@ -103,8 +103,8 @@ def _one_line(error: ClariError) -> None:
         raise ValueError("an error of more than one line")
 
 
-class _Library:
-    """`ForeignFile` without its process."""
+class InThisProcess:
+    """`ForeignFile` without its process: for files that do no harm, or a process that may end."""
 
     def __init__(self, path: str, cure: str):
         out = BytesIO()
@@ -152,14 +152,17 @@ def _work(seed: int, first: int, count: int, end_s: float) -> tuple[int, bytes, 
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=without_settings())
         assert process.stdout is not None
         last, who = first, OURS
-        for line in process.stdout:
-            word, who = line.split()
-            last = int(word)
-            if time.monotonic() > end_s:
-                process.kill()
-                process.wait()
-                return last, who, ""
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                word, who = line.split()
+                last = int(word)
+                if time.monotonic() > end_s:
+                    return last, who, ""
+            code = process.wait()
+        finally:  # also when somebody interrupts this
+            process.kill()
+            process.wait()
+            process.stdout.close()
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip().splitlines()
     if who == DONE:

@@ -12,6 +12,7 @@ import soundfile
 
 from stream import foreign, tx
 from stream.audio import read_file, read_pipe
+from stream.benches.files import InThisProcess
 from stream.errors import FileError
 from stream.foreign import ForeignFile
 from stream.formats import name_of
@@ -32,13 +33,13 @@ def whole(blocks) -> np.ndarray:
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_that_the_library_reads_is_played_whole(tmp_path: Path, form: str) -> None:
     sound = speech_like(1.0)
-    for subtype in soundfile.available_subtypes(form):
-        if (form, subtype) in NOT_WRITTEN:
-            continue
+    subtypes = [each for each in soundfile.available_subtypes(form) if (form, each) not in NOT_WRITTEN]
+    for subtype in subtypes:
         rate_hz = 8000 if subtype in NARROW or form == "WVE" else SAMPLE_RATE_HZ
         path = tmp_path / f"{form}-{subtype}.bin"  # no suffix tells the format
         soundfile.write(path, sound, rate_hz, subtype, format=form)
-        heard = whole(read_file(str(path)))
+        # One of each is read as users have it, by another process.
+        heard = whole(read_file(str(path), library=ForeignFile if subtype == subtypes[0] else InThisProcess))
         stored_hz = 44_100 if form == "XI" else rate_hz  # an instrument has a pitch, and no rate
         assert len(heard) == pytest.approx(SAMPLE_RATE_HZ**2 / stored_hz, rel=0.09), subtype
         assert 0.01 < np.abs(heard).max() < 1.0, subtype

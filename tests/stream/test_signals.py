@@ -27,6 +27,14 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 LONG_S = 60.0
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_ignored() -> Iterator[None]:
+    """Whoever runs the tests with nohup has SIGHUP ignored, here and in every process that is started."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
 def until(condition: Callable[[], object]) -> None:
     """Wait for something that must happen."""
     deadline_s = time.monotonic() + LONG_S
