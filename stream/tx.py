@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from stream.audio import read_file, read_pipe
+from stream.audio import READS, read_file, read_pipe
 from stream.audio_options import add_device, add_voice, conditioning_of, keying_of
 from stream.clock import Clock
 from stream.config import give_way, parse_options
@@ -61,14 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-tx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin"
+        "--in",
+        dest="input",
+        metavar="FILE",
+        help=f"{READS}, of any rate and channels; - reads WAV from stdin, or raw samples with --raw",
     )
     source.add_argument("--mic", action="store_true", help="record from a microphone")
     source.add_argument(
         "--tone", metavar="HZ", type=number(20, 7900), nargs="?", const=1000.0, help="a test tone; 1000 Hz unless given"
     )
     parser.add_argument("--tone-s", metavar="SECONDS", type=number(0.1, 86_400), default=10.0, help="how long --tone lasts")
-    parser.add_argument("--raw", action="store_true", help="stdin is raw signed 16-bit little-endian mono samples at 16 kHz")
+    parser.add_argument(
+        "--raw", action="store_true", help="the input has no header: signed 16-bit little-endian mono samples at 16 kHz"
+    )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
@@ -145,7 +150,8 @@ def transmit(args: argparse.Namespace) -> int:
         microphone = Microphone(args.device, args.latency_ms, notify, args.open_hz)
         source = microphone.blocks(stop)
     elif args.input:
-        blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
+        pipe = sys.stdin.buffer if sys.stdin else None
+        blocks = read_pipe(pipe, args.raw) if args.input == "-" else read_file(args.input, raw=args.raw)
         source = until_stopped(blocks, stop)
         first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
         if first is None:
@@ -209,6 +215,8 @@ def transmit(args: argparse.Namespace) -> int:
             f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
             file=sys.stderr,
         )
+        if stats.silent_packets and front.too_quiet:
+            complain(front.too_quiet)
     return 130 if stop.requested and not args.mic else 0
 
 
