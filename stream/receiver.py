@@ -17,10 +17,12 @@ from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.history import Fate, PacketHistory
 from stream.link import ZmqLink
 from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError
-from stream.playout import LONGEST_DELAY_S, Playout
+from stream.playout import Playout
+from stream.playout_clock import LONGEST_DELAY_S
 from stream.repair import BlockRepair
 from stream.slot import Arrival, Slot
 from stream.stats import ReceiverStats
+from stream.timescale import Tempo
 from stream.trace import Trace
 
 POLL_S = 0.1  # between two looks at whether to end; a packet or a slot that is due wakes the loop at once
@@ -60,10 +62,12 @@ class Receiver:
         self._protection = self.framing.protection
         self.ceiling_s, self._trace = ceiling_s, trace
         self.playout = Playout(delay_s, self.framing.sequence_count, ceiling_s)
+        self.playout.numbers_skip = bool(self._protection.block)
         self._frames_per_wrap = 1  # frames after which sequence numbers begin again
         self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
+        self._tempo = Tempo()
         self._heard_state: DecoderState | None = None  # after the last frame that was heard and not concealed
         self._played_until_s = 0.0
         self.keep_pauses = False  # a file has to hold them; a speaker is silent by itself
@@ -103,7 +107,7 @@ class Receiver:
             self._trace.add(now_s, parsed)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
-            self.history.arrived(now_s, parsed, arrival)
+            self.history.arrived(parsed, arrival)
             stats.duplicate_packets += arrival is Arrival.DUPLICATE
             stats.late_packets += arrival is Arrival.LATE
             stats.other_packets += arrival is Arrival.OTHER
@@ -143,17 +147,24 @@ class Receiver:
                 self.history.restored(voice)
 
     def play(self, now_s: float) -> Iterator[Pcm]:
-        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept."""
-        for slot in self.playout.due(now_s):
+        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept.
+
+        Fewer where playout is too late: speech is faster then, and pauses are nearly left out.
+        """
+        for slot in self.playout.slots(now_s):
             self.history.slot(slot)
+            self.stats.skipped_frames += len(slot.skipped)
             pause_s = slot.due_s - self._played_until_s
             if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
                 yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
-            self._played_until_s = slot.due_s + slot.samples / SAMPLE_RATE_HZ
             pcm = self.sound(slot)
             if not slot.pause:
                 self._count(slot, now_s)
-            yield stretch(pcm, slot.samples)
+            self._tempo.hear(pcm)
+            pcm = self._tempo.hurry(pcm) if slot.hurried else stretch(pcm, slot.samples)
+            self.playout.took(slot, len(pcm))
+            self._played_until_s = slot.due_s + len(pcm) / SAMPLE_RATE_HZ
+            yield pcm
 
     def sound(self, slot: Slot) -> Pcm:
         """The samples [1280] of a slot that playout gave out, before they are stretched to the time it takes."""

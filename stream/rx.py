@@ -33,7 +33,7 @@ from stream.options import (
 from stream.output import OnTime, Tap, open_output, paced, trouble
 from stream.packet import Framing
 from stream.playback import play_packets
-from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 from stream.receiver import Receiver, receive
 from stream.recording import Recording
@@ -233,6 +233,7 @@ def listen(args: argparse.Namespace) -> int:
             f"{stats.restored_packets} restored, "
             f"{stats.rejected_packets} rejected, {sealed}{stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
+            f"{f'{stats.skipped_frames} left out as too old, ' if stats.skipped_frames else ''}"
             f"delay {1000 * stats.playout_delay_s:.0f} ms, decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )

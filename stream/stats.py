@@ -79,11 +79,12 @@ class ReceiverStats:
     received_bytes: int = 0
     frames: int = 0  # heard or concealed, up to the last one heard
     concealed_frames: int = 0
+    skipped_frames: int = 0  # that arrived, and were left out because they were too old
     trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
     late_frames_used: int = 0  # that came too late to be heard, and told the decoder what it missed
-    added_delay_s: float = 0.0  # by late packets
+    added_delay_s: float = 0.0  # by late packets, at most
     playout_delay_s: float = 0.0  # at the end: how long the fastest packets waited
     decode_s: float = 0.0
 
