@@ -116,6 +116,12 @@ class PacketHistory:
         count = unaided + aided + lost
         return ((aided + lost) / count, lost / count, count) if count else (0.0, 0.0, 0)
 
+    def lost_share(self) -> float:
+        """Share of the newest packets that did not come in time, or were damaged beyond repair, whatever became of their speech."""
+        fates = Counter(mark.fate for mark in tuple(self._marks)[-WINDOW_PACKETS:])
+        lost = fates[Fate.RESTORED] + sum(fates[each] for each in NOT_HEARD)
+        return lost / (lost + fates[Fate.RECEIVED] + fates[Fate.REPAIRED]) if lost else 0.0
+
     def bit_error_rate(self) -> float:
         """Wrong bits among those of the newest packets. What is damaged beyond repair counts with the fewest errors it can have."""
         wrong, total = (sum(column) for column in zip(*tuple(self._bits), strict=True)) if self._bits else (0, 0)

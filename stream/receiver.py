@@ -12,6 +12,7 @@ from stream.clock import Clock
 from stream.concealment import FADE_IN_S, Fade, stretch
 from stream.content import Control, Repair, Voice
 from stream.control import Mailbox
+from stream.deaf import Deafness
 from stream.engine import Decoder, DecoderState
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.history import Fate, PacketHistory
@@ -50,7 +51,7 @@ class Receiver:
     ):
         """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size.
 
-        notify: gets one line for every news from control packets: a station, a text.
+        notify: gets one line for every news from control packets: a station, a text; and one that says why nothing is heard.
         ceiling_s: the longest playout delay that jitter can ask for, without protection too; 0: the delay never changes.
         trace: is told of every packet.
         """
@@ -58,6 +59,8 @@ class Receiver:
         self.stats = ReceiverStats()
         self.history = PacketHistory(self.framing)
         self._delay_s = delay_s
+        self._notify = notify
+        self._deafness = Deafness(self.framing, decoder.meta.name)
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
         self.ceiling_s, self._trace = ceiling_s, trace
@@ -83,7 +86,7 @@ class Receiver:
             parsed = self.framing.parse(packet, unsure)
         except ForgedPacketError:
             self.stats.forged_packets += 1
-            self.history.refused(Fate.FORGED, packet)
+            self._refuse(Fate.FORGED, packet)
             return None
         except ReplayedPacketError:
             self.stats.replayed_packets += 1
@@ -91,11 +94,17 @@ class Receiver:
             return None
         except PacketError:
             self.stats.rejected_packets += 1
-            self.history.refused(Fate.DAMAGED, packet)
+            self._refuse(Fate.DAMAGED, packet)
             return None
+        self._deafness.heard()
         self.stats.corrected_bytes += parsed.corrected_bytes
         self.stats.repaired_packets += parsed.corrected_bytes > 0
         return parsed
+
+    def _refuse(self, fate: Fate, packet: bytes) -> None:
+        self.history.refused(fate, packet)
+        if line := self._deafness.refused(packet, forged=fate is Fate.FORGED):
+            self._notify(line)
 
     def add(self, now_s: float, parsed: Parsed) -> None:
         """Take a packet that `open` read: what it says, and what it restores of others."""
@@ -204,10 +213,8 @@ class Receiver:
             stats.trailing_frames += 1  # until something is heard again
             return
         if stats.first_frame < 0:
-            stats.first_frame, stats.first_frame_s = (
-                slot.number % self._frames_per_wrap,
-                now_s,
-            )  # when it was played, not when it was due
+            stats.first_frame = slot.number % self._frames_per_wrap
+            stats.first_frame_s = now_s  # when it was played, not when it was due
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0

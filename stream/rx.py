@@ -15,6 +15,7 @@ from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import SAMPLE_RATE_HZ
+from stream.job import Job, Part
 from stream.keys import HeardFile, read_key
 from stream.level import LevelMeter
 from stream.link import ZmqLink, open_packets
@@ -205,6 +206,7 @@ def listen(args: argparse.Namespace) -> int:
         for each in (link, trace, recording, sink):
             if each:
                 stack.callback(each.close)
+        stack.callback(Job([face for face in faces if isinstance(face, Part)]).close)
         if link:
             with Reporter(view.look, faces):
                 receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)

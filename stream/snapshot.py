@@ -77,6 +77,7 @@ class ReceiverSnapshot(Snapshot):
     concealed_frames: int
     concealed_share: float
     skipped_frames: int
+    lost_share: float
     loss_before_repair: float
     loss_after_repair: float
     loss_packets: int

@@ -30,6 +30,11 @@ class SenderStats:
         return self.speech_samples / SAMPLE_RATE_HZ
 
     @property
+    def voice_packets(self) -> int:
+        """Packets that carry speech."""
+        return self.packets - self.repair_packets - self.control_packets
+
+    @property
     def on_air_bps(self) -> float:
         """All bytes that left over the duration of speech."""
         return self.on_air_bytes * 8 / self.speech_s if self.speech_samples else 0.0
@@ -37,8 +42,7 @@ class SenderStats:
     @property
     def saved_share(self) -> float:
         """Share of the voice packets that silence saved."""
-        voice = self.packets - self.repair_packets - self.control_packets
-        return self.silent_packets / (voice + self.silent_packets) if self.silent_packets else 0.0
+        return self.silent_packets / (self.voice_packets + self.silent_packets) if self.silent_packets else 0.0
 
     @property
     def control_share(self) -> float:

@@ -109,6 +109,7 @@ class ReceiverView:
             concealed_frames=stats.concealed_frames,
             concealed_share=stats.concealed_share,
             skipped_frames=stats.skipped_frames,
+            lost_share=history.lost_share(),
             loss_before_repair=before,
             loss_after_repair=after,
             loss_packets=count,
