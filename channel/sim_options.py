@@ -8,7 +8,7 @@ from pathlib import Path
 
 from channel.engines import ENGINES
 from stream.options import command_parser, number, whole
-from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES
 from stream.seal import TAG_BYTES
 

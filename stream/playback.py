@@ -51,6 +51,7 @@ class Playback:
     def __init__(self, receiver: Receiver, sink: PcmSink, profile: Profile):
         self._receiver, self._sink, self._profile = receiver, sink, profile
         receiver.ceiling_s = 0.0  # numbers have no jitter
+        receiver.playout.catches_up = False
         self._stream: int | None = None
         self._newest = 0  # sequence number, extended beyond its 10 bits
         self._base_s = 0.0  # time of the stream's packet 0

@@ -17,6 +17,7 @@ from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
 from stream.front import Front
+from stream.job import Job, Part
 from stream.key_switch import KeySwitch
 from stream.keying import Keying, Mode
 from stream.keys import EpochFile, read_key
@@ -178,10 +179,13 @@ def transmit(args: argparse.Namespace) -> int:
     switch = talk_switch(front.keying, notify) if front.keying.mode is Mode.PTT else None
     meter = LevelMeter()
     view = SenderView(sender, meter, link, encoder.meta.name, lambda: microphone.overruns if microphone else 0)
+    faces = open_faces(args, live=bool(args.mic or args.connect))
+    job = Job([*([switch] if switch else []), *(face for face in faces if isinstance(face, Part))])
     try:
-        with Reporter(view.look, open_faces(args, live=bool(args.mic or args.connect))):
+        with Reporter(view.look, faces):
             send(sender, meter.watch(source), link, clock)
     finally:
+        job.close()
         if switch:
             switch.close()
         if recording:
@@ -193,7 +197,10 @@ def transmit(args: argparse.Namespace) -> int:
             epochs.close()
     stats = sender.stats
     if stats.packets and stats.dropped_packets == stats.packets:
-        raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")
+        raise LinkError(
+            f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first, "
+            f"{'and with the same --curve' if args.curve else 'and if one runs with --curve, give the same here'}"
+        )
     summary = {
         "profile": profile.name,
         "protection": str(protection),
@@ -205,11 +212,13 @@ def transmit(args: argparse.Namespace) -> int:
     write_json(args.stats, summary)
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
+        sent_s = stats.voice_packets * profile.packet_s
         saved_s = stats.silent_packets * profile.packet_s
         saved = f", {saved_s:.1f} s of silence not sent ({stats.saved_share:.0%} of the air time)" if saved_s else ""
         xruns = f", {microphone.overruns} overruns: {OVERRUN_CURE}" if microphone and microphone.overruns else ""
         print(
-            f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
+            f"clari-tx: {stats.speech_s:.2f} s of sound, {min(sent_s, stats.speech_s):.2f} s of speech, "
+            f"{stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
             f"{stats.repair_packets} repair and {stats.control_packets} control packets among them, "
             f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
@@ -227,7 +236,7 @@ def talk_switch(keying: Keying, notify: Callable[[str], None]) -> KeySwitch:
         keying.toggle()
         notify(f"{'on' if keying.pressed else 'off'} air")
 
-    switch = KeySwitch(toggle)
+    switch = KeySwitch(toggle, keying.release)
     notify(f"off air; {switch.how} to talk and to end")
     return switch
 

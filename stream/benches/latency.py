@@ -23,7 +23,7 @@ from stream.engine import load_decoder
 from stream.errors import ClariError, UsageError
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ
 from stream.options import add_protection, check_writable, number, write_json
-from stream.playout import SHORTEST_DELAY_S
+from stream.playout_clock import SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 
 HELP = "delay from mouth to ear, measured with chirps, and what it is made of"

@@ -143,7 +143,7 @@ def test_statistics_every_second_from_both_ends(tmp_path: Path, wav: Path) -> No
     for kind, file in files.items():
         looks = [json.loads(line) for line in file.read_text().splitlines()]
         assert [look["final"] for look in looks] == [False] * (len(looks) - 1) + [True]
-        assert all(look["kind"] == kind and look["schema_version"] == 1 for look in looks)
+        assert all(look["kind"] == kind and look["schema_version"] == 2 for look in looks)
         assert all(later["uptime_s"] > look["uptime_s"] for look, later in itertools.pairwise(looks))
     sent, heard = (json.loads(files[kind].read_text().splitlines()[-1]) for kind in ("sender", "receiver"))
     assert sent["packets"] == heard["received_packets"] > 0 and heard["station"] == sent["station"] == "BASE"
