@@ -42,7 +42,12 @@ examples:
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-demo", DESCRIPTION)
     parser.add_argument("--in", dest="input", metavar="FILE", default=str(CLIP), help=f"{READS} (default: the clip that ships)")
-    parser.add_argument("--out", metavar="DIR", default="clari-demo", help="folder for received.wav, demo.png and the statistics; those of an earlier run are replaced")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        default="clari-demo",
+        help="folder for received.wav, demo.png and the statistics; those of an earlier run are replaced",
+    )
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {', '.join(PROFILES)}")
     add_protection(parser)
     parser.add_argument("-m", "--model", default="base", help="shipped model or folder")

@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,9 +32,9 @@ from codec.evaluate.systems import (
     PROFILE,
     SYSTEM_NAMES,
     ClariSystem,
+    PhoneReader,
     System,
     Unchanged,
-    build_phone_readers,
     build_systems,
 )
 from codec.evaluate.trials import MALE_BELOW_HZ, Trial, in_noise, make_trials, male_speakers, select_utterances
@@ -51,6 +51,7 @@ examples:
   clari-eval --manifest speech.tsv --corpus LibriSpeech --utterances 60 --judge whisper --judge pocketsphinx --out results
   clari-eval --manifest speech.tsv --model base --model runs/mine --noise noise/ --conditions clean loss other"""
 CLEAN, MALE, NOISE, LOSS, OTHER = "clean", "male", "noise", "loss", "other"
+WEIGHTS = Path("codec/weights/base.safetensors")
 BESIDE_LOSS = "codec2-3200"  # undamaged, what damaged clari should not fall behind
 
 
@@ -92,6 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
         "of which those are taken that training leaves out by their names"
     )  # fmt: skip
     conditions.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
+    parts = parser.add_argument_group("where words are lost")
+    parts.add_argument("--oracles", type=Path, metavar="FILE", help="phone classifier (codec/weights/phone-times.pt): adds rows of true "
+        "phones through the voice, and through the bits and the voice, and a table of phones")  # fmt: skip
+    parts.add_argument(
+        "--weights", type=Path, metavar="FILE", default=WEIGHTS, help="of the codec, for --oracles (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=whole(1, 4096), default=2, help="cores that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="what was judged and measured")
     parser.add_argument("--results", type=Path, metavar="FILE", help="also write the tables to this file")
@@ -215,6 +222,12 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
     for name, reason in skipped.items():
         _say(f"{name} left out: {reason}")
     plans = _plans(args, systems)
+    readers: list[PhoneReader] = []
+    if args.oracles is not None:
+        from codec.evaluate.oracles import oracle_rows  # brings torch
+
+        rows, readers = oracle_rows(args.weights, args.oracles)
+        plans[0] = replace(plans[0], systems=[*plans[0].systems, *rows])
     cache = Cache(args.cache)
     judges, metrics = _open_judges(args, cache), list(filter(_is_installed, dict.fromkeys(args.metrics)))
     models = [system for system in systems if isinstance(system, ClariSystem)]
@@ -234,7 +247,6 @@ def _run(args: argparse.Namespace, given: Sequence[str]) -> int:
             male = _male(plan, found, args.seed)
             conditions |= {} if male is None else {MALE: male}
             parts = [health_section(model.name, code_health(np.concatenate(model.sent))) for model in models]
-    readers = build_phone_readers(names)
     if readers:
         parts.insert(0, phones_section(read_phones(plans[0].trials, readers, _say), args.seed))
     kinds = [judge.kind for judge in judges]

@@ -187,8 +187,3 @@ def build_systems(names: Sequence[str], models: Sequence[str], profile: str = PR
         except UnavailableError as error:
             skipped[name] = str(error)
     return systems, skipped
-
-
-def build_phone_readers(models: Sequence[str]) -> list[PhoneReader]:
-    """The rows of the table of phones; none of the shipped graphs tells its phones."""
-    return []
