@@ -94,11 +94,10 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     conditions.add_argument("--snr-db", type=number(-30, 60), default=10.0, metavar="DB", help="speech to noise, with --noise")
     parts = parser.add_argument_group("where words are lost")
-    parts.add_argument("--oracles", type=Path, metavar="FILE", help="phone classifier (codec/weights/phone-times.pt): adds rows of true "
-        "phones through the voice, and through the bits and the voice, and a table of phones")  # fmt: skip
-    parts.add_argument(
-        "--weights", type=Path, metavar="FILE", default=WEIGHTS, help="of the codec, for --oracles (default: %(default)s)"
-    )
+    oracles = "phone classifier (codec/weights/phone-times.pt): adds rows of true phones, and a table of phones"
+    parts.add_argument("--oracles", type=Path, metavar="FILE", help=oracles)
+    weights = "of the codec, for --oracles (default: %(default)s)"
+    parts.add_argument("--weights", type=Path, metavar="FILE", default=WEIGHTS, help=weights)
     parser.add_argument("--workers", type=whole(1, 4096), default=2, help="cores that measure and recognise")
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR", help="what was judged and measured")
     parser.add_argument("--results", type=Path, metavar="FILE", help="also write the tables to this file")

@@ -7,6 +7,7 @@ The phone rows read phones off the decoder, without voice or judge, from sound t
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def oracle_rows(weights: Path, classifier: Path) -> tuple[list[System], list[Pho
 def runs(phones: np.ndarray) -> list[int]:
     """Phone classes [T] of frames -> the phones said: stretches of at least SHORTEST_FRAMES, silence left out."""
     edges = np.concatenate(([0], np.flatnonzero(np.diff(phones)) + 1, [len(phones)]))
-    long = [(int(phones[begin]), end - begin) for begin, end in zip(edges[:-1], edges[1:], strict=True)]
+    long = [(int(phones[begin]), end - begin) for begin, end in itertools.pairwise(edges)]
     kept = [phone for phone, length in long if length >= SHORTEST_FRAMES]
     joined = [phone for place, phone in enumerate(kept) if place == 0 or phone != kept[place - 1]]
     return [phone for phone in joined if phone != SILENCE]

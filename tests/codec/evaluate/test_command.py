@@ -272,8 +272,8 @@ def test_several_models_are_compared_with_each_other_once(
 def test_phones_are_a_table_where_somebody_reads_them(
     options: list[str], fakes: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "build_phone_readers", lambda models: [FakeReader()])
-    assert command.main(options) == 0
+    monkeypatch.setattr("codec.evaluate.oracles.oracle_rows", lambda weights, classifier: ([], [FakeReader()]))
+    assert command.main([*options, "--oracles", "phone-times.pt"]) == 0
     printed = capsys.readouterr().out
     assert tables(printed[printed.index("## Phones") :])[0] == [
         ["read from", "phones", "phone error rate % [95 % CI]"],
