@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from codec.metrics import intelligibility, log_mel
 from torch import Tensor
 
 from codec.data.noises import with_noise
 from codec.effects import in_room, room_response
-from codec.frontend import LOG_DEVIATION
+from codec.evaluate.distances import intelligibility
+from codec.frontend import LOG_DEVIATION, LogMel
 from codec.losses import envelope_loss, multi_resolution_stft_loss, third_octaves
 from tests.conftest import speech_like
 
 CLIP = Path(__file__).parents[2] / "stream" / "clips" / "pirates.flac"
+
+
+def log_mel(samples: np.ndarray) -> Tensor:
+    frontend = LogMel(80)
+    with torch.no_grad():
+        return frontend(torch.from_numpy(samples.astype(np.float32))[None], frontend.initial_state(1))[0]
 
 
 @pytest.fixture(scope="module")
