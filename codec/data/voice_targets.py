@@ -148,7 +148,7 @@ def air_knots(sound: np.ndarray, hops: int) -> np.ndarray:
     sine = np.sin(np.pi * (np.arange(AIR_WINDOW) + 0.5) / AIR_WINDOW)
     spectra = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, AIR_WINDOW)[::HOP][:hops] * sine, axis=1)
     power = (np.abs(spectra) ** 2 / (sine**2).sum()) @ _hats()
-    return np.maximum(0.5 * np.log(power + 1e-14), AIR_FLOOR).astype(np.float32)
+    return np.asarray(np.maximum(0.5 * np.log(power + 1e-14), AIR_FLOOR), np.float32)
 
 
 def _hats() -> np.ndarray:
@@ -170,7 +170,7 @@ def _silent(phones: np.ndarray, quiet: np.ndarray) -> np.ndarray:
         touches = (start == 0 or silent[start - 1]) or (end == len(phones) or silent[end])
         if end - start >= _QUIET_FRAMES and touches:
             silent[start:end] = True
-    return silent
+    return np.asarray(silent)
 
 
 def _at(values: np.ndarray, place: np.ndarray, along: int = 0) -> np.ndarray:

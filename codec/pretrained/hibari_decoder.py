@@ -35,7 +35,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.depthwise(x).transpose(1, 2))
         y = self.gamma * self.project(F.gelu(self.expand(y)))
-        return x + y.transpose(1, 2)
+        added: Tensor = x + y.transpose(1, 2)
+        return added
 
 
 class HibariDecoder(nn.Module):

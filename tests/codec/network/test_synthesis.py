@@ -32,7 +32,7 @@ def octaves(hertz: float) -> float:
 
 
 def sound(pitch: Tensor, tone: Tensor, air: Tensor) -> np.ndarray:
-    return SYNTHESIS(pitch, tone, air, SYNTHESIS.initial_state(pitch.shape[0]))[0][0].numpy()
+    return np.asarray(SYNTHESIS(pitch, tone, air, SYNTHESIS.initial_state(pitch.shape[0]))[0][0])
 
 
 def tones(frames: int, level: float = -3.0) -> Tensor:
