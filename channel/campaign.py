@@ -31,7 +31,7 @@ def program_digest(packages: Sequence[str] = ("stream", "channel", "codec")) -> 
     """Hash of the program text, without which an interrupted campaign would mix results of two programs."""
     root = Path(__file__).parent.parent
     own = [path for package in packages[:2] for path in sorted((root / package).glob("*.py"))]
-    heard = [root / packages[2] / f"{name}.py" for name in ("assess", "judge", "metrics", "moonshine", "text", "whisper")]
+    heard = [root / packages[2] / "assess.py", *sorted((root / packages[2] / "evaluate").glob("*.py"))]
     return digest_of(*(path.read_bytes() for path in [*own, *heard]))
 
 
@@ -67,7 +67,7 @@ def compute_codes(job: EncodeJob) -> tuple[Codes, float]:
     """Codes [frames, 8] and the processor time that they took; raises ModelError."""
     encoder = _encoder(job.coder.model, job.coder.digest)
     began_s = time.process_time()
-    return encode(encoder, job.utterance.samples), time.process_time() - began_s
+    return encode(encoder, job.utterance.samples, job.packet_frames), time.process_time() - began_s
 
 
 # One of each per process. The hash is in the key, so that a model that was replaced is loaded again.

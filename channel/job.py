@@ -160,15 +160,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class EncodeJob:
-    """An utterance for one encoder."""
+    """An utterance for one encoder, in packets of one size, on which codes depend."""
 
     utterance: Utterance
     coder: Coder
+    packet_frames: int
 
     @property
     def key(self) -> str:
         """The same for two jobs only if their codes are the same."""
-        return digest_of(self.utterance.digest.encode(), self.coder.digest.encode())
+        return digest_of(self.utterance.digest.encode(), self.coder.digest.encode(), str(self.packet_frames).encode())
 
 
 @dataclass(frozen=True)

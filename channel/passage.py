@@ -18,7 +18,7 @@ from stream.content import Voice
 from stream.engine import Decoder, Metadata
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Codes, Pcm
 from stream.packet import Framing
-from stream.playout import LONGEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S
 from stream.profile import Profile
 from stream.protection import Protection
 from stream.receiver import LONGEST_PAUSE_S, Receiver

@@ -91,7 +91,7 @@ def ways_of(
 def jobs_of(
     utterances: Sequence[Utterance],
     coders: Sequence[Coder],
-    codes: Mapping[tuple[str, str], Codes],
+    codes: Mapping[tuple[str, str, int], Codes],
     ways: Sequence[Way],
     seeds: int,
     link_seeds: int,
@@ -100,13 +100,14 @@ def jobs_of(
 ) -> Iterator[Job]:
     """All jobs in the order of the table, one utterance after another, so that decoders meet what they know.
 
-    codes: by name of the utterance and of the encoder. `seeds` passages are judged, `link_seeds` further ones counted only.
+    codes: by name of the utterance and of the encoder, and frames in a packet.
+    seeds, link_seeds: passages that are judged, and further ones that are counted only.
     """
     unheard = Judged(decode=False)
     for utterance in utterances:
         if judged.decode:
             coder = coders[0]
-            held = codes[utterance.name, coder.name]
+            held = codes[utterance.name, coder.name, ways[0].terms.profile.frames]
             yield Job(utterance, coder, held, ORIGINAL, None, ways[0].terms, 0, judged, program)
         for way in ways:
             for coder in coders:
@@ -114,7 +115,7 @@ def jobs_of(
                     yield Job(
                         utterance,
                         coder,
-                        codes[utterance.name, coder.name],
+                        codes[utterance.name, coder.name, way.terms.profile.frames],
                         way.link,
                         way.config,
                         way.terms,

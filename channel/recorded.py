@@ -1,7 +1,7 @@
 """Codec work that a campaign does once: an encoder that says again what it said, a decoder that remembers what it played.
 
-Both stand in for the engine's graphs and give the same numbers, bit for bit: codes depend on the samples alone, and a
-decoder's samples on the codes that it was given so far.
+Both stand in for the engine's graphs and give the same numbers, bit for bit: codes depend on the samples and on the size of
+packets alone, and a decoder's samples on the codes that it was given so far.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ def frames_needed(samples: int, shift_samples: int) -> int:
     return -(-(samples + shift_samples) // SAMPLES_PER_FRAME) + LONGEST_PACKET_FRAMES
 
 
-def encode(encoder: Encoder, pcm: Pcm) -> Codes:
-    """Codes [frames, 8] of samples [N] and of the silence after them, as many as a sender of any profile asks for."""
+def encode(encoder: Encoder, pcm: Pcm, packet_frames: int) -> Codes:
+    """Codes [frames, 8] of samples [N] and of the silence after them, in packets of so many frames, as a sender makes them."""
     frames = frames_needed(len(pcm), encoder.meta.shift_samples)
+    frames += -frames % packet_frames
     padded = np.pad(pcm, (0, frames * SAMPLES_PER_FRAME - len(pcm)))
     stream = encoder.stream()
-    return np.stack([stream.encode(frame) for frame in padded.reshape(-1, SAMPLES_PER_FRAME)])
+    return np.concatenate([stream.encode(packet) for packet in padded.reshape(-1, packet_frames * SAMPLES_PER_FRAME)])
 
 
 class RecordedEncoder(Encoder):
@@ -46,13 +47,15 @@ class RecordedEncoder(Encoder):
 
 
 class RecordedStream(EncoderStream):
-    """One reading of them, a frame at a time, whatever the samples."""
+    """One reading of them, a packet at a time, whatever the samples."""
 
     def __init__(self, codes: Codes):
-        self._rest = iter(codes)
+        self._rest = codes
 
     def encode(self, pcm: Pcm) -> Codes:
-        return next(self._rest)
+        frames = len(pcm) // SAMPLES_PER_FRAME
+        packet, self._rest = self._rest[:frames], self._rest[frames:]
+        return packet
 
 
 class RecordedFront(Front):

@@ -19,11 +19,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import asdict, replace
 from typing import BinaryIO
 
@@ -51,6 +48,15 @@ REPORT_SCHEMA_VERSION = 1
 BIND = "tcp://127.0.0.1:5555"
 CONNECT = "tcp://127.0.0.1:5556"
 DRAIN_S = 1.0  # at the end, for the receiver to take what has arrived
+OPTIONS = {  # that set a value of the configuration: errors name what was typed
+    "delay_s": "--delay-s",
+    "jitter_s": "--jitter-s",
+    "loss_rate": "--loss",
+    "mean_burst_s": "--burst-s",
+    "ber": "--ber",
+    "duplicate_rate": "--duplicate",
+    "bit_rate_bps": "--bit-rate",
+}
 Lane = tuple[Simulator, Transit, PacketSink]  # one direction and where it leads
 
 
@@ -98,6 +104,8 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
     Raises:
         UsageError: no such preset, or a value out of range.
     """
+    if args.range_m is not None and not 0 <= args.range_m < math.inf:
+        raise UsageError(f"--range-m is {args.range_m:g}; give metres, 0 or more")
     delay_s = args.delay_s if args.range_m is None else acoustic_delay_s(args.range_m)
     named = {"delay_s": delay_s, "jitter_s": args.jitter_s, "loss_rate": args.loss, "mean_burst_s": args.burst_s}
     named |= {"ber": args.ber, "duplicate_rate": args.duplicate}
@@ -108,7 +116,14 @@ def channel_config(args: argparse.Namespace) -> ChannelConfig:
         config = replace(config, **{name: value for name, value in named.items() if value is not None})
         return config if args.bit_rate is None else replace(config, bit_rate_bps=args.bit_rate or None)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        field, verb, rest = str(error).partition(" is ")
+        raise UsageError(f"{OPTIONS.get(field, field)}{verb}{rest}{_as_share(field, named.get(field))}") from None
+
+
+def _as_share(field: str, value: float | None) -> str:
+    """What was meant, where a percentage was given in place of a share."""
+    percentage = field in ("loss_rate", "duplicate_rate") and value is not None and 1 < value <= 100
+    return f", like {value / 100:g} for {value:g} %" if percentage and value is not None else ""
 
 
 def recorded(args: argparse.Namespace) -> Trace | None:
@@ -219,8 +234,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.list_presets:
             print(preset_table())
             return 0
-        with _signals_interrupt():
-            return run_channel(args)
+        return run_channel(args)
 
     return run_command(NAME, command)
 
@@ -230,20 +244,6 @@ def _open_source(args: argparse.Namespace, key: bytes | None) -> AbstractContext
         packets = open_packets(args.source)
         return nullcontext(packets) if args.source == "-" else packets  # stdin is not ours to close
     return ZmqLink.receiver(args.bind or BIND, curve_key=key)
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM as well as SIGINT raise KeyboardInterrupt, even in a background job, where a shell has SIGINT ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread of a process gets signals
-        return
-    former = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

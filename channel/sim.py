@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import platform
 import shlex
 import sys
@@ -92,23 +93,25 @@ def _random_codes(utterance: Utterance, number: int, coder: Coder) -> Codes:
 
 
 def all_codes(
-    utterances: Sequence[Utterance], coders: Sequence[Coder], engine: Engine, ledger: Ledger
-) -> tuple[dict[tuple[str, str], Codes], float]:
-    """Codes of every utterance by every encoder, and the processor time they took; what the ledger holds is taken from it."""
-    found: dict[tuple[str, str], Codes] = {}
+    utterances: Sequence[Utterance], coders: Sequence[Coder], sizes: Sequence[int], engine: Engine, ledger: Ledger
+) -> tuple[dict[tuple[str, str, int], Codes], float]:
+    """Codes of every utterance by every encoder in packets of each size, and the processor time they took.
+
+    What the ledger holds is taken from it.
+    """
+    found: dict[tuple[str, str, int], Codes] = {}
     spent_s, missing = 0.0, []
-    for utterance in utterances:
-        for coder in coders:
-            job = EncodeJob(utterance, coder)
-            known = ledger.find(job.key)
-            if known is None:
-                missing.append(job)
-                continue
-            found[utterance.name, coder.name] = np.frombuffer(bytes.fromhex(known["codes"]), np.uint8).reshape(-1, CODE_DIMENSIONS)
-            spent_s += known["encode_s"]
+    for job in (EncodeJob(*each) for each in itertools.product(utterances, coders, sizes)):
+        known = ledger.find(job.key)
+        if known is None:
+            missing.append(job)
+            continue
+        codes = np.frombuffer(bytes.fromhex(known["codes"]), np.uint8).reshape(-1, CODE_DIMENSIONS)
+        found[job.utterance.name, job.coder.name, job.packet_frames] = codes
+        spent_s += known["encode_s"]
     for job, (codes, encode_s) in engine.run(compute_codes, missing):
         ledger.add(job.key, {"codes": codes.tobytes().hex(), "encode_s": encode_s})
-        found[job.utterance.name, job.coder.name] = codes
+        found[job.utterance.name, job.coder.name, job.packet_frames] = codes
         spent_s += encode_s
     return found, spent_s
 
@@ -196,15 +199,17 @@ def run_campaign(args: argparse.Namespace, command: str) -> int:
     if parquet_is_missing():
         _say("no Parquet is written: package pyarrow not found; install: pip install 'clari[sim]'")
     speed = Speed()
+    sizes = list(dict.fromkeys(way.terms.profile.frames for way in ways))
     with Ledger(args.out / "cells.jsonl") as ledger, ENGINES[args.engine](args.workers) as engine:
         if args.link_only:
             codes = {
-                (each.name, coder.name): _random_codes(each, number, coder)
+                (each.name, coder.name, frames): _random_codes(each, number, coder)
                 for number, each in enumerate(utterances)
                 for coder in coders
+                for frames in sizes
             }
         else:
-            codes, speed.codec_cpu_s = all_codes(utterances, coders, engine, ledger)
+            codes, speed.codec_cpu_s = all_codes(utterances, coders, sizes, engine, ledger)
         jobs = list(jobs_of(utterances, coders, codes, ways, args.seeds, args.link_seeds, judged, program_digest()))
         cells = all_cells(jobs, engine, ledger, speed)
     setting = Setting(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from channel.engines import ENGINES
 from stream.options import command_parser, number, whole
-from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES
 from stream.seal import TAG_BYTES
 
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--link-seeds", type=whole(0, 100_000), default=0, metavar="N", help="further ones whose packets are counted")
     judge = parser.add_argument_group("who listens")
     judge.add_argument("--no-wer", action="store_true", help="nobody writes down what was said: STOI only, much faster")
-    judge.add_argument("--judge", default="pocketsphinx", help="or moonshine, faster-whisper, faster-whisper:MODEL")
+    judge.add_argument("--judge", default="pocketsphinx", help="or whisper, whisper:FOLDER")
     judge.add_argument("--cache", type=Path, metavar="DIR", help="hypotheses; the user's cache folder if not given")
     work = parser.add_argument_group("who computes, and what is written")
     work.add_argument("--engine", choices=tuple(ENGINES), default="local", help="ray: a cluster, see RAY_ADDRESS")

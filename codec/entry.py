@@ -7,9 +7,9 @@ from stream.launch import launch
 
 def evaluate() -> int:
     """clari-eval"""
-    return launch("clari-eval", "codec.evaluate", "eval", ("torch", "pystoi", "jiwer", "matplotlib"))
+    return launch("clari-eval", "codec.evaluate.command", "eval", ("jiwer",))
 
 
 def listen() -> int:
     """clari-listen"""
-    return launch("clari-listen", "codec.listening", "eval", ("torch", "jiwer"))
+    return launch("clari-listen", "codec.listening_test.command", "eval", ("jiwer",))

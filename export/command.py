@@ -1,9 +1,9 @@
-"""clari-export: a trained codec becomes encoder.onnx and decoder.onnx, and those become smaller.
+"""clari-export: a trained codec becomes encoder.onnx and decoder.onnx.
 
-    clari-export --codec runs/codec --vocoder runs/vocoder --name base --out stream/models/base
-    clari-export --int8 base --name base-int8 --out base-int8
+    clari-export --weights codec/weights/base.safetensors --name base --out stream/models/base
 
-The graphs of a trained codec are compared with the network over 200 chained frames first; graphs that disagree are not written.
+Weights are rounded to what ships; then the graphs are compared with the network over 200 chained frames in packets of all sizes,
+and graphs that disagree are not written.
 """
 
 from __future__ import annotations
@@ -12,39 +12,34 @@ import argparse
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from codec.config import BITS_PER_FRAME, HOP_SAMPLES
-from codec.model import Codec
-from codec.weights import assemble
-from export.digits import split_products
-from export.graphs import DecoderStep, EncoderStep, decoder_id
+from codec.network.precision import round_to_shipped
+from export.graphs import Codec, DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import pack_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
-from export.quantize import cost, quantize
-from stream.audio import read_file
-from stream.demo import CLIP
-from stream.errors import FileError, UsageError, run_command
+from stream.errors import FileError, run_command
 from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from stream.options import command_parser
 
 DESCRIPTION = """Turn a trained codec into encoder.onnx and decoder.onnx, if they compute what it computes.
 
 examples:
-  clari-export --codec runs/codec --vocoder runs/vocoder --name mine --out stream/models/mine
-  clari-export --int8 mine --name mine-int8 --out stream/models/mine-int8    for small processors, and what it costs"""
-LARGEST_TOTAL_BYTES = 32_000_000
+  clari-export --weights codec/weights/base.safetensors --name mine --out stream/models/mine"""
+ATTRIBUTION = "ear: Moonshine, Useful Sensors, MIT; voice: hibari, after Kokoro-82M, Apache-2.0; everything else: clari, Apache-2.0"
+LARGEST_TOTAL_BYTES = 40_000_000
+EXAMPLE_FRAMES, MOST_FRAMES = 8, 64  # of the packet that is traced, and of any
+BITS_PER_FRAME = 16
 
 
 def multiply_adds_per_s(codec: Codec) -> float:
-    """Multiply-adds for one second of speech through encoder and decoder, matrix products and convolutions."""
-    frames = SAMPLE_RATE_HZ // SAMPLES_PER_FRAME + 1
+    """Multiply-adds for one second of speech through encoder and decoder in packets of 640 ms, products and convolutions."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        codes, _ = codec.encode(torch.zeros(1, frames * SAMPLES_PER_FRAME), codec.encoder_state(1))
-        codec.decode(codes, torch.zeros(1, frames), codec.decoder_state(1))
-    return counter.get_total_flops() / 2 * SAMPLE_RATE_HZ / (frames * SAMPLES_PER_FRAME)
+        codes, _ = codec.encode(torch.zeros(1, EXAMPLE_FRAMES * SAMPLES_PER_FRAME), codec.encoder_state(1))
+        codec.decode(codes, torch.zeros(1, EXAMPLE_FRAMES), codec.decoder_state(1))
+    return float(counter.get_total_flops() / 2 * SAMPLE_RATE_HZ / (EXAMPLE_FRAMES * SAMPLES_PER_FRAME))
 
 
 def git_revision() -> str:
@@ -58,18 +53,36 @@ def git_revision() -> str:
         return "unknown"
 
 
-def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
-    """Write `out`/encoder.onnx and `out`/decoder.onnx of a codec whose weights are in shipped precision.
+def export(codec: Codec, name: str, trained: dict[str, str], out: Path) -> Parity:
+    """Round the weights to what ships, write `out`/encoder.onnx and `out`/decoder.onnx.
+
+    trained: what is known of the training: `training`, `training_revision` and `configuration` (JSON) of the metadata.
 
     Raises:
         ParityError: graphs and network disagree, or the files would be too large; nothing was written.
     """
-    codec = codec.eval().requires_grad_(False)
+    assert isinstance(codec, nn.Module)
+    codec.eval().requires_grad_(False)
+    round_to_shipped(codec)
     encoder_step, decoder_step = EncoderStep(codec), DecoderStep(codec)
-    pcm = torch.zeros(1, SAMPLES_PER_FRAME)
-    codes, lost = torch.zeros(1, CODE_DIMENSIONS, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.bool)
-    encoder = to_onnx(encoder_step, (pcm, encoder_step.initial_state()), ["pcm", "state"], ["codes", "state_out"])
-    decoder = to_onnx(decoder_step, (codes, lost, decoder_step.initial_state()), ["codes", "lost", "state"], ["pcm", "state_out"])
+    frames = torch.export.Dim("frames", min=1, max=MOST_FRAMES)
+    pcm = torch.zeros(1, EXAMPLE_FRAMES * SAMPLES_PER_FRAME)
+    codes = torch.zeros(1, EXAMPLE_FRAMES, CODE_DIMENSIONS, dtype=torch.int64)
+    lost = torch.zeros(1, EXAMPLE_FRAMES, dtype=torch.bool)
+    encoder = to_onnx(
+        encoder_step,
+        (pcm, encoder_step.packed.zeros()),
+        ({1: SAMPLES_PER_FRAME * frames}, None),
+        ["pcm", "state"],
+        ["codes", "state_out"],
+    )
+    decoder = to_onnx(
+        decoder_step,
+        (codes, lost, decoder_step.packed.zeros()),
+        ({1: frames}, {1: frames}, None),
+        ["codes", "lost", "state"],
+        ["pcm", "state_out"],
+    )
     common = {
         "name": name,
         "sample_rate_hz": SAMPLE_RATE_HZ,
@@ -77,18 +90,19 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
         "bits_per_frame": BITS_PER_FRAME,
         "code_dimensions": CODE_DIMENSIONS,
         "code_levels": CODE_LEVELS,
-        "look_ahead_samples": codec.config.look_ahead_frames * HOP_SAMPLES,
+        "packet_causal": True,
         "delay_samples": codec.delay_samples,
         "shift_samples": codec.shift_samples,
         "memory_frames": codec.memory_frames,
         "decoder_id": decoder_id(codec),
-        "training": training,
+        "attribution": ATTRIBUTION,
+        **{key: trained.get(key, "unknown") for key in ("training", "training_revision")},
+        "configuration": trained.get("configuration", "{}"),
         "revision": git_revision(),
     }
     for graph, step, role in ((encoder, encoder_step, "encoder"), (decoder, decoder_step, "decoder")):
         pack_weights(graph)
-        split_products(graph)
-        set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.initial_state().shape[1]})
+        set_metadata(graph, {**common, "role": role, "state_name": "state", "state_size": step.packed.size})
     parity = compare(encoder, decoder, encoder_step, decoder_step)
     parity.check()
     files = {"encoder.onnx": encoder.SerializeToString(), "decoder.onnx": decoder.SerializeToString()}
@@ -103,58 +117,39 @@ def export(codec: Codec, name: str, training: str, out: Path) -> Parity:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-export", DESCRIPTION)
-    parser.add_argument("--codec", metavar="FILE", type=Path, help="run folder or weights file of the mel codec")
-    parser.add_argument("--vocoder", metavar="FILE", type=Path, help="run folder or weights file of the vocoder")
-    parser.add_argument("--int8", metavar="MODEL", help="instead: quantise the graphs of this shipped model or folder")
+    parser.add_argument("--weights", metavar="FILE", type=Path, required=True, help="safetensors file of a trained codec")
     parser.add_argument("--name", required=True, help="name written into the graphs, chosen by clari-tx --model")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for encoder.onnx and decoder.onnx")
     return parser
 
 
-def export_runs(args: argparse.Namespace) -> None:
-    """Export two trained parts and print what was proven.
+def export_weights(weights: Path, name: str, out: Path) -> None:
+    """Export a trained codec and print what was proven.
 
     Raises:
-        RunError, ParityError: a part is missing, or the graphs disagree with the network.
+        ClariError: the weights are missing or damaged, or the graphs disagree with the network.
         FileError: the folder cannot be written.
     """
+    from codec.network.codec import load_codec
+
+    codec, trained = load_codec(weights)
     try:
-        codec, _, training = assemble(args.codec, args.vocoder)
-        parity = export(codec, args.name, training, args.out)
+        parity = export(codec, name, trained, out)
     except OSError as error:
-        raise FileError(f"cannot write {args.out}: {error}; choose another --out") from None
+        raise FileError(f"cannot write {out}: {(error.strerror or 'error').lower()}; choose another --out") from None
     parameters = sum(parameter.numel() for parameter in codec.parameters())
-    total = sum((args.out / name).stat().st_size for name in ("encoder.onnx", "decoder.onnx"))
+    sizes = [(out / file).stat().st_size / 1e6 for file in ("encoder.onnx", "decoder.onnx")]
     print(
-        f"200 chained frames: samples differ by at most {parity.pcm_difference:.2g}, state by {parity.state_difference:.2g}, "
-        f"{parity.equal_codes:.3%} of the codes are equal\n"
-        f"{args.out}: {total / 1e6:.1f} MB, {parameters / 1e6:.1f} M parameters, "
+        f"200 chained frames in packets of mixed sizes: all codes are equal, samples differ by {parity.pcm_difference:.2g}\n"
+        f"{out}: encoder {sizes[0]:.1f} MB, decoder {sizes[1]:.1f} MB, {parameters / 1e6:.1f} M parameters, "
         f"{multiply_adds_per_s(codec) / 1e6:.0f} M multiply-adds per second of speech"
-    )
-
-
-def export_int8(args: argparse.Namespace) -> None:
-    """Quantise a model and print what that changed. Raises ModelError, FileError."""
-    quantize(args.int8, args.name, args.out)
-    found = cost(args.int8, str(args.out), np.concatenate(list(read_file(str(CLIP)))))
-    print(
-        f"{found.seconds:.1f} s of speech: {found.equal_codes:.1%} of the code digits are equal; the same codes decode to a mel "
-        f"distance of {found.mel_distance:.3f}\n"
-        f"{args.out}: {found.bytes_after / 1e6:.1f} MB, before {found.bytes_before / 1e6:.1f} MB; what it costs in words: "
-        f"clari-eval --manifest speech.tsv --systems clari --model {args.int8} --model {args.out}"
     )
 
 
 def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         args = build_parser().parse_args(argv)
-        trained = args.codec is not None and args.vocoder is not None
-        if trained == (args.int8 is not None) or (args.int8 and (args.codec or args.vocoder)):
-            raise UsageError("nothing to export; give --codec and --vocoder, or --int8 MODEL alone")
-        if args.int8:
-            export_int8(args)
-        else:
-            export_runs(args)
+        export_weights(args.weights, args.name, args.out)
         return 0
 
     return run_command("clari-export", command)

@@ -1,28 +1,37 @@
 """Sources and sinks of samples: file, pipe, nowhere. Microphone and speaker are in devices.py, equal citizens.
 
 A source yields mono float32 blocks at 16 kHz, whatever rate and channels it reads; a sink takes such blocks. `-` is
-stdin or stdout: WAV, or raw signed 16-bit little-endian samples at 16 kHz mono.
+stdin or stdout: WAV, or with `--raw` signed 16-bit little-endian samples at 16 kHz mono.
 """
 
 from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
-import soundfile
 import soxr
 
 from stream.errors import FileError, UsageError
+from stream.foreign import ForeignFile
+from stream.formats import CONVERT, HEAD_BYTES, name_of
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.growing import GrowingFlac, GrowingWav
+from stream.mixing import Mixer
 from stream.options import check_writable
-from stream.wav_stream import HIGHEST_RATE_HZ, WavStream, header, to_int16
+from stream.wav_stream import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, OtherCodecError, Readable, WavStream, header, to_int16
 
-OTHER_FORMATS = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RF64": "RF64", b"RIFX": "big-endian WAV", b"FORM": "AIFF"}
+BLOCK_S = 0.08
+LARGEST_SAMPLE = 1e6  # of a file with floats: full scale is 1
 LONGEST_UNKNOWN = 0xFFFFFFFF - 36  # what WAV writers put where a pipe's length is not known yet
+READS = "WAV, FLAC, MP3, Ogg, AIFF or another format of libsndfile"
+GIVE_A_FILE = "give a WAV, FLAC, MP3, Ogg or AIFF file"
+ADD_RAW = "if it is headerless, 16-bit mono samples at 16 kHz, add --raw"
+PIPE_CURE = "pipe WAV with plain samples, or raw samples with --raw; or give a file with --in FILE"
 
 
 def to_mono(block: Pcm) -> Pcm:
@@ -52,65 +61,127 @@ class Resampler:
         return block if self._stream is None else self._stream.resample_chunk(block, last)
 
 
-def read_file(path: str, warn: bool = True) -> Iterator[Pcm]:
-    """Blocks of an audio file of any rate and channel count.
+class Library(Protocol):
+    """What reads formats that are foreign here; `ForeignFile` is it."""
+
+    rate_hz: int
+
+    def blocks(self) -> Iterator[Pcm]: ...
+
+    def close(self) -> None: ...
+
+
+def read_file(
+    path: str, warn: bool = True, raw: bool = False, library: Callable[[str, str], Library] = ForeignFile
+) -> Iterator[Pcm]:
+    """Blocks of an audio file of any rate and channel count; with `raw` it has no header.
 
     Raises:
         FileError: missing, empty, unreadable, or no audio.
     """
     file = Path(path)
     if not file.exists():
-        raise FileError(f"cannot read {path}: no such file; give a WAV or FLAC file")
+        raise FileError(f"cannot read {path}: no such file; {GIVE_A_FILE}")
     if not stat.S_ISREG(file.stat().st_mode):
-        raise FileError(f"{path} is no regular file; give a WAV or FLAC file, or pipe it into --in -")
+        raise FileError(f"{path} is no regular file; {GIVE_A_FILE}, or pipe it into --in -")
     if not file.stat().st_size:
-        raise FileError(f"{path} is empty; give a WAV or FLAC file with speech")
-    try:
-        with soundfile.SoundFile(path) as audio:
-            if not 1 <= audio.samplerate <= HIGHEST_RATE_HZ:
-                raise FileError(f"{path} says {audio.samplerate} Hz; convert it to 16000 Hz")
-            if not audio.frames:
-                raise FileError(f"{path} holds no samples; record again")
-            resample = Resampler(audio.samplerate)
-            for block in audio.blocks(blocksize=max(1, audio.samplerate * 80 // 1000), dtype="float32", always_2d=True):
-                yield resample(to_mono(block))
-            yield resample(np.zeros(0, np.float32), last=True)
-            if resample.not_finite and warn:
-                print(f"{path}: {resample.not_finite} samples are not finite numbers and were sent as silence", file=sys.stderr)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a suffix like .raw, which names no format
-        raise FileError(f"{path} is no audio file that can be read, or is damaged; give a WAV or FLAC file") from None
+        raise FileError(f"{path} is empty; {GIVE_A_FILE} with speech")
+    with file.open("rb") as opened:
+        if raw:
+            yield from read_raw(opened)
+            return
+        named = name_of(opened.read(HEAD_BYTES))
+        opened.seek(0)
+        if named and not named[1]:
+            raise FileError(f"{path} is {named[0]}, which cannot be read; {CONVERT}")
+        try:
+            wav = WavStream(opened, path, GIVE_A_FILE) if named == ("WAV", True) else None
+        except OtherCodecError:
+            wav = None  # the library knows more of them
+        if wav:
+            yield from _plain(_blocks(wav), wav.rate_hz, path, warn)
+            return
+    with closing(library(path, f"{GIVE_A_FILE}; {ADD_RAW}" if named is None else GIVE_A_FILE)) as foreign:
+        yield from _plain(foreign.blocks(), foreign.rate_hz, path, warn)
 
 
-def read_pipe(pipe: BinaryIO | None, raw: bool) -> Iterator[Pcm]:
-    """Blocks from stdin: WAV with 16-bit samples if it begins like one and `raw` is not asked for, else raw samples.
+def read_pipe(pipe: BinaryIO | None, raw: bool, warn: bool = True) -> Iterator[Pcm]:
+    """Blocks from stdin: WAV with plain samples, or with `raw` samples without a header.
 
     Raises:
-        FileError: nothing came, or something that is neither.
+        FileError: nothing came, or something that is neither; the message says what it is.
     """
-    head = pipe.read(4) if pipe is not None else b""
-    if not head or pipe is None:
-        raise FileError("stdin is empty; pipe WAV or raw 16-bit 16 kHz mono samples into it")
-    if raw or (head[:4] not in OTHER_FORMATS and head[:3] != b"ID3" and head != b"RIFF"):
-        data = head
-        while more := pipe.read(SAMPLES_PER_FRAME * 2 - len(data)):
-            data += more
-            whole = len(data) // 2 * 2
-            yield from_int16(data[:whole])
-            data = data[whole:]  # an odd byte belongs to the next sample; dropped, it would turn all that follows to noise
-        if len(data) >= 2:
-            yield from_int16(data[: len(data) // 2 * 2])
+    if pipe is None:
+        raise FileError("stdin is closed; pipe WAV into it, or give a file with --in FILE")
+    ahead = _Ahead(pipe)
+    if not ahead.head:
+        raise FileError("stdin is empty; pipe WAV, or raw 16-bit 16 kHz mono samples with --raw, into it")
+    if raw:
+        yield from read_raw(ahead)
         return
-    if head != b"RIFF":
-        raise FileError(f"stdin is {OTHER_FORMATS.get(head, 'MP3')}, which cannot be read from a pipe; give it with --in FILE")
-    audio = WavStream(pipe)
-    resample = Resampler(audio.rate_hz)
+    named = name_of(ahead.head)
+    if named is None:
+        raise FileError(f"stdin begins like no format that is known; {ADD_RAW}, or give a file with --in FILE")
+    if named != ("WAV", True):
+        cure = "give it with --in FILE" if named[1] else CONVERT
+        raise FileError(f"stdin is {named[0]}, which cannot be read from a pipe; {cure}")
+    wav = WavStream(ahead, "the WAV on stdin", PIPE_CURE)
+    yield from _plain(_blocks(wav), wav.rate_hz, "the WAV on stdin", warn)
+
+
+def read_raw(pipe: Readable) -> Iterator[Pcm]:
+    """Blocks of signed 16-bit little-endian mono samples at 16 kHz, as they come."""
+    data = b""
+    while more := pipe.read(SAMPLES_PER_FRAME * 2 - len(data)):
+        data += more
+        whole = len(data) // 2 * 2
+        yield from_int16(data[:whole])
+        data = data[whole:]  # an odd byte belongs to the next sample; dropped, it would turn all that follows to noise
+
+
+class _Ahead:
+    """A pipe whose first bytes were looked at already."""
+
+    def __init__(self, pipe: BinaryIO):
+        self._pipe, self.head = pipe, b""
+        while len(self.head) < HEAD_BYTES and (more := pipe.read(HEAD_BYTES - len(self.head))):
+            self.head += more
+        self._left = self.head
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` bytes; empty at the end."""
+        data, self._left = self._left[:count], self._left[count:]
+        return data + self._pipe.read(count - len(data)) if len(data) < count else data
+
+
+def _blocks(wav: WavStream) -> Iterator[Pcm]:
+    """The samples [N, channels] of a WAV, 80 ms at a time."""
+    while len(block := wav.read(max(1, int(wav.rate_hz * BLOCK_S)))):
+        yield block
+
+
+def _bounded(block: Pcm) -> Pcm:
+    """The same samples, none so large that a sum or a filter makes infinity of it; what is not finite is left to others."""
+    loud = np.abs(block) > LARGEST_SAMPLE
+    return np.where(loud & np.isfinite(block), np.copysign(np.float32(LARGEST_SAMPLE), block), block) if loud.any() else block
+
+
+def _plain(blocks: Iterator[Pcm], rate_hz: int, what: str, warn: bool) -> Iterator[Pcm]:
+    """Blocks [N, channels] of any rate -> [N] at 16 kHz, and a word of what had to be mended."""
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise FileError(f"{what} says {rate_hz} Hz; convert it to 16000 Hz")
+    mix, resample = Mixer(rate_hz), Resampler(rate_hz)
     empty = True
-    while data := audio.read(max(1, audio.rate_hz * 80 // 1000)):
+    for block in blocks:
         empty = False
-        yield resample(to_mono(from_int16(data).reshape(-1, audio.channels)))
+        yield resample(mix(_bounded(block)))
     if empty:
-        raise FileError("the WAV on stdin holds no samples; record again")
+        raise FileError(f"{what} holds no samples; record again")
     yield resample(np.zeros(0, np.float32), last=True)
+    if resample.not_finite and warn:
+        print(f"{what}: {resample.not_finite} samples are not finite numbers and were sent as silence", file=sys.stderr)
+    if mix.inverted and warn:
+        print(f"{what}: its channels are in opposite phase; one was turned round, or the sum would be silence", file=sys.stderr)
 
 
 def check_output(path: str, force: bool) -> None:
@@ -129,11 +200,11 @@ def check_output(path: str, force: bool) -> None:
 
 
 class FileSink:
-    """A WAV or FLAC file of 16-bit samples. It appears with its first samples: nothing heard overwrites nothing."""
+    """A WAV or FLAC file of 16-bit samples, whole at every moment. It appears with its first: nothing heard overwrites nothing."""
 
     def __init__(self, path: str):
         self._path = path
-        self._file: soundfile.SoundFile | None = None
+        self._file: GrowingWav | GrowingFlac | None = None
 
     def write(self, pcm: Pcm) -> None:
         """Append samples [N] in -1..1.
@@ -143,9 +214,9 @@ class FileSink:
         """
         try:
             if self._file is None:
-                self._file = soundfile.SoundFile(self._path, "w", SAMPLE_RATE_HZ, 1, "PCM_16")
-            self._file.write(np.frombuffer(to_int16(pcm), "<i2"))  # libsndfile would not round
-        except (soundfile.LibsndfileError, OSError):
+                self._file = (GrowingFlac if self._path.lower().endswith(".flac") else GrowingWav)(Path(self._path))
+            self._file.write(to_int16(pcm))
+        except OSError:
             raise self._failure() from None
 
     def close(self) -> None:
@@ -157,7 +228,7 @@ class FileSink:
         try:
             if self._file is not None:
                 self._file.close()
-        except (soundfile.LibsndfileError, OSError):
+        except OSError:
             raise self._failure() from None
 
     def _failure(self) -> FileError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol
 
-from stream.benches import codec, forgery, fuzz, latency, live
+from stream.benches import codec, faults, files, forgery, fuzz, latency, live
 from stream.errors import run_command
 from stream.help import HelpFormatter, epilog
 from stream.options import command_parser
@@ -26,6 +26,8 @@ class Bench(Protocol):
 
 BENCHES: dict[str, Bench] = {
     "codec": codec,
+    "faults": faults,
+    "files": files,
     "forgery": forgery,
     "fuzz": fuzz,
     "latency": latency,

@@ -28,6 +28,7 @@ from stream.help import epilog
 COMMANDS = ("tx", "rx", "channel", "demo", "rate")  # that read the file
 PREFIX = "CLARI_"
 NOT_SETTABLE = ("help", "version", "config")
+PATHS = ("FILE", "DIR")  # what options that name files call their values
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -75,7 +76,7 @@ def parse_options(
     }
     sources.append(("the environment", *_words(actions, settings, "the environment")))
     taken = _with_rivals(parser, taken | {actions[name].dest for name in settings})
-    path = Path(named) if named else default_path(environment)
+    path = Path(named).expanduser() if named else default_path(environment)
     in_file = _read(path, table, actions, must_exist=bool(named))
     settings = {name: value for name, value in in_file.items() if actions[name].dest not in taken}
     sources.append((str(path), *_words(actions, settings, str(path))))
@@ -85,6 +86,9 @@ def parse_options(
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
     args = parser.parse_args([*sources[1][2], *sources[0][2], *words])
+    for action in parser._actions:
+        if action.metavar in PATHS or action.dest == "model":
+            setattr(args, action.dest, _at_home(getattr(args, action.dest, None)))
     args.given = frozenset(given)
     if args.verbose:
         for where, names, _ in sources:
@@ -143,7 +147,7 @@ def _of_text(action: argparse.Action, text: str, variable: str) -> object:
 def _read(path: Path, table: str, actions: Mapping[str, argparse.Action], must_exist: bool) -> dict[str, object]:
     """The table of one command; checked, so that no misspelt option stays without effect."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows put a mark in front
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise FileError(f"cannot read {path}: no such file; name a TOML file with --config") from None
@@ -182,3 +186,8 @@ def _words(actions: Mapping[str, argparse.Action], settings: Mapping[str, object
         else:
             raise UsageError(f"{where}: {name} = {value!r} is not possible; give text, a number, true, false or a list")
     return list(settings), words
+
+
+def _at_home(value: object) -> object:
+    """A path as a shell would hand it over: in a file, a variable and after `=` nothing else turns ~ into the home folder."""
+    return os.path.expanduser(value) if isinstance(value, str) else value

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.audio import read_file
+from stream.audio import READS, read_file
 from stream.config import parse_options, without_settings
 from stream.demo_picture import draw
 from stream.errors import ClariError, FileError, UsageError, run_command
@@ -41,10 +41,13 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-demo", DESCRIPTION)
+    parser.add_argument("--in", dest="input", metavar="FILE", default=str(CLIP), help=f"{READS} (default: the clip that ships)")
     parser.add_argument(
-        "--in", dest="input", metavar="FILE", default=str(CLIP), help="WAV or FLAC to send (default: the clip that ships)"
+        "--out",
+        metavar="DIR",
+        default="clari-demo",
+        help="folder for received.wav, demo.png and the statistics; those of an earlier run are replaced",
     )
-    parser.add_argument("--out", metavar="DIR", default="clari-demo", help="folder for received.wav, demo.png and the statistics")
     parser.add_argument("-p", "--profile", default="standard", help=f"packet size: {', '.join(PROFILES)}")
     add_protection(parser)
     parser.add_argument("-m", "--model", default="base", help="shipped model or folder")

@@ -2,9 +2,12 @@
 
     encoder, decoder = load_encoder("base"), load_decoder("base")   # immutable, shared
     sending, hearing = encoder.stream(), decoder.stream()           # one per stream
-    pcm = hearing.decode(sending.encode(pcm))                       # 80 ms in, 80 ms out, encoder.meta.delay_samples late
+    codes = sending.encode(pcm)                                     # a packet: [n * 1280] -> [n, 8]
+    pcm = np.concatenate([hearing.decode(each) for each in codes])  # a frame: [8] -> [1280]
 
-Everything the runtime must know stands in the metadata of the graphs.
+The encoder is causal in blocks: every frame of a packet sees the whole packet and what was remembered before it, so that codes
+depend on where packets begin and end. The decoder gives the same samples frame by frame or many frames at a time. Everything
+the runtime must know stands in the metadata of the graphs.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ from stream.frame import CODE_DIMENSIONS, CODE_LEVELS, SAMPLE_RATE_HZ, SAMPLES_P
 from stream.process import release_memory
 
 MODELS = Path(__file__).parent / "models"
-FORMAT_VERSION = 1
-WARM_UP_FRAMES = 3
+FORMAT_VERSION = 2
+WARM_UP_FRAMES = 8
 
 DecoderState = NDArray[np.float32]
+Session = Any  # onnxruntime.InferenceSession, which has no types, or what is used like one
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,18 @@ class Metadata:
     bits_per_frame: int
     code_dimensions: int
     code_levels: int
-    look_ahead_samples: int
-    delay_samples: int  # from the first sample of a frame entering to the same speech leaving the decoder
+    packet_causal: bool  # every frame of a packet sees the whole packet; False: none sees a later one
+    delay_samples: int  # from the first sample of a frame entering to the same speech leaving, if packets took no time
     shift_samples: int  # decoded against original when both are laid side by side frame for frame
-    memory_frames: int  # before one that can still change its codes
+    memory_frames: int  # before a packet, that can still change its codes
     decoder_id: int
     state_name: str
-    state_size: int
-    training: str
-    revision: str
+    state_size: int  # float32 numbers, all of them zero at the start
+    attribution: str  # whose work is inside, under which licences
+    training: str  # the run that made the weights, and its step
+    training_revision: str  # git revision of the code that trained them
+    configuration: str  # of that run, as JSON
+    revision: str  # git revision of the code that exported them
 
 
 def model_names() -> list[str]:
@@ -70,7 +77,7 @@ def find_graph(model: str, role: str) -> Path:
     raise ModelError(f"no model {model!r}; shipped are {shipped}; or give a folder that clari-export wrote")
 
 
-def open_graph(model: str, role: str) -> tuple[onnxruntime.InferenceSession, Metadata]:
+def open_graph(model: str, role: str) -> tuple[Session, Metadata]:
     """Load one graph on one thread and check that it is ours.
 
     Raises:
@@ -79,6 +86,7 @@ def open_graph(model: str, role: str) -> tuple[onnxruntime.InferenceSession, Met
     path = find_graph(model, role)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # spinning pools cost more than these sizes gain
+    options.enable_mem_pattern = False  # it keeps memory for every number of frames that was ever asked for
     options.add_session_config_entry("session.set_denormal_as_zero", "1")  # decaying state would slow silence tenfold
     options.log_severity_level = 4
     try:
@@ -88,12 +96,15 @@ def open_graph(model: str, role: str) -> tuple[onnxruntime.InferenceSession, Met
         reason = str(error).splitlines()[0][:100]
         raise ModelError(f"{path} is no usable ONNX graph ({reason}); export it again with clari-export") from None
     try:
+        version = int(json.loads(written["clari_format"]))
+        if version not in (1, FORMAT_VERSION):
+            raise ModelError(f"{path} has format {version}, this clari reads {FORMAT_VERSION}; install the matching clari")
+        if version == 1:
+            session, written = OneFrameSession(session), {**FORMAT_1, **written}
         values: dict[str, Any] = {field.name: json.loads(written[field.name]) for field in fields(Metadata)}
-    except (KeyError, json.JSONDecodeError):
+    except (KeyError, ValueError, TypeError):  # the last two: no JSON, or no number
         raise ModelError(f"{path} is no clari graph: its metadata is missing; give one that clari-export wrote") from None
     meta = Metadata(**values)
-    if meta.clari_format != FORMAT_VERSION:
-        raise ModelError(f"{path} has format {meta.clari_format}, this clari reads {FORMAT_VERSION}; install the matching clari")
     if meta.role != role:
         raise ModelError(f"{path} is the {meta.role} of {meta.name}; the {role} is needed here")
     shape = (meta.sample_rate_hz, meta.samples_per_frame, meta.code_dimensions, meta.code_levels)
@@ -107,15 +118,30 @@ class EncoderStream:
     """One stream's encoder."""
 
     def __init__(self, encoder: Encoder):
-        self._session = encoder.session
-        self._state = np.zeros((1, encoder.meta.state_size), np.float32)
+        self._session, self._meta = encoder.session, encoder.meta
+        self._skipped_frames = 0  # since the last packet
+        self._begin()
+
+    def _begin(self) -> None:
+        self._state = np.zeros((1, self._meta.state_size), np.float32)
 
     def encode(self, pcm: Pcm) -> Codes:
-        """80 ms of samples [1280] in -1..1 -> codes [8] with values 0..3. What is not finite counts as silence."""
+        """A packet of n frames, samples [n * 1280] in -1..1 -> codes [n, 8], 0..3. What is not finite counts as silence."""
         finite = np.clip(np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0), -1, 1).astype(np.float32)
+        # The state is megabytes of keys and values: the array that comes out goes in again as it is.
         codes, self._state = self._session.run(None, {"pcm": finite[None], "state": self._state})
+        self._skipped_frames = 0
         found: Codes = codes[0].astype(np.uint8)
         return found
+
+    def skip(self, frames: int) -> None:
+        """Leave out so many frames of silence: what follows is heard as if they had been cut out.
+
+        Once as many frames are left out in a row as the encoder remembers, it begins anew.
+        """
+        self._skipped_frames += frames
+        if self._skipped_frames >= self._meta.memory_frames:
+            self._begin()
 
 
 class DecoderStream:
@@ -124,13 +150,17 @@ class DecoderStream:
     def __init__(self, decoder: Decoder):
         self._session = decoder.session
         self._state = np.zeros((1, decoder.meta.state_size), np.float32)
-        self._none = np.zeros((1, CODE_DIMENSIONS), np.int64)
+        self._none = np.zeros(CODE_DIMENSIONS, np.uint8)
 
     def decode(self, codes: Codes | None) -> Pcm:
         """Codes [8], or None where none arrived -> 80 ms of samples [1280] in -1..1."""
-        lost = np.array([[codes is None]])
-        values = self._none if codes is None else codes[None].astype(np.int64)
-        pcm, self._state = self._session.run(None, {"codes": values, "lost": lost, "state": self._state})
+        return self.decode_many((self._none if codes is None else codes)[None], np.array([codes is None]))
+
+    def decode_many(self, codes: Codes, lost: NDArray[np.bool_] | None = None) -> Pcm:
+        """Codes [n, 8], and which of them did not arrive [n] (none unless given) -> samples [n * 1280] in -1..1."""
+        lost = np.zeros(len(codes), bool) if lost is None else lost
+        feeds = {"codes": codes[None].astype(np.int64), "lost": lost[None], "state": self._state}
+        pcm, self._state = self._session.run(None, feeds)
         samples: Pcm = pcm[0]
         return samples
 
@@ -153,9 +183,7 @@ class Encoder:
             ModelError: missing, damaged, of another role or format.
         """
         self.session, self.meta = open_graph(model, "encoder")
-        warm = self.stream()
-        for _ in range(WARM_UP_FRAMES):
-            warm.encode(np.zeros(SAMPLES_PER_FRAME, np.float32))
+        self.stream().encode(np.zeros(WARM_UP_FRAMES * SAMPLES_PER_FRAME, np.float32))
 
     def stream(self) -> EncoderStream:
         return EncoderStream(self)
@@ -171,9 +199,7 @@ class Decoder:
             ModelError: missing, damaged, of another role or format.
         """
         self.session, self.meta = open_graph(model, "decoder")
-        warm = self.stream()
-        for _ in range(WARM_UP_FRAMES):
-            warm.decode(None)
+        self.stream().decode_many(np.zeros((WARM_UP_FRAMES, CODE_DIMENSIONS), np.uint8))
 
     def stream(self) -> DecoderStream:
         return DecoderStream(self)
@@ -187,3 +213,33 @@ def load_encoder(model: str = "base") -> Encoder:
 def load_decoder(model: str = "base") -> Decoder:
     """The decoder of a shipped model, of a folder or file; warmed up. Raises ModelError."""
     return Decoder(model)
+
+
+# What follows serves the graphs of format 1 and goes with the last of them.
+
+FORMAT_1 = {
+    "packet_causal": "false",
+    "attribution": '""',
+    "training_revision": '""',
+    "configuration": '"{}"',
+}  # what those graphs do not say of themselves, as JSON
+
+
+class OneFrameSession:
+    """A graph that takes one frame a call, used like one that takes a packet."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def run(self, outputs: None, feeds: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Codes [1, n, 8] of pcm [1, n * 1280], or pcm of codes and lost [1, n]; and the state after them."""
+        state, found = feeds["state"], []
+        if "pcm" in feeds:
+            steps = [{"pcm": frame} for frame in feeds["pcm"].reshape(-1, 1, SAMPLES_PER_FRAME)]
+        else:
+            frames = zip(feeds["codes"][0], feeds["lost"][0], strict=True)
+            steps = [{"codes": codes[None], "lost": lost[None, None]} for codes, lost in frames]
+        for step in steps:
+            out, state = self._session.run(None, {**step, "state": state})
+            found.append(out)
+        return (np.stack(found, axis=1) if "pcm" in feeds else np.concatenate(found, axis=1)), state

@@ -12,6 +12,9 @@ import os
 import sys
 from collections.abc import Callable
 
+from stream.patient import wait_for_streams
+from stream.signals import interruptible
+
 EXIT_CODES_HELP = """exit codes:
   0    success
   1    failure
@@ -60,9 +63,10 @@ class FileError(ClariError):
 
 
 def open_streams() -> None:
-    """Give a process whose stderr was closed one that leads nowhere: messages must not land among the data."""
+    """Streams that wait for whoever reads and writes them; a stderr that was closed leads nowhere, not among the data."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
+    wait_for_streams()
 
 
 def silence_stdout() -> None:
@@ -72,10 +76,11 @@ def silence_stdout() -> None:
 
 
 def run_command(name: str, command: Callable[[], int]) -> int:
-    """Run a command's body; turn errors into one line on stderr and an exit code."""
+    """Run a command's body; turn errors, and the signals that end a command, into one line on stderr and an exit code."""
     open_streams()
     try:
-        code = command()
+        with interruptible():
+            code = command()
         if sys.stdout is not None:
             sys.stdout.flush()  # a full disk shows here, not at exit
         return code

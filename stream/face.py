@@ -29,7 +29,8 @@ def talking(snapshot: SenderSnapshot) -> str:
 def receiver_line(snapshot: ReceiverSnapshot) -> str:
     said = f"from {snapshot.station}, " if snapshot.station else ""
     return (
-        f"clari-rx: {said}level {snapshot.level_db:.0f} dB, {snapshot.received_packets} packets, {quality(snapshot)}, "
+        f"clari-rx: {said}level {snapshot.level_db:.0f} dB, {snapshot.received_packets} packets, "
+        f"{quality(snapshot)}, {bits(snapshot)}, "
         f"{snapshot.buffered_s:.2f} s buffered, {snapshot.concealed_share:.1%} concealed, delay {snapshot.delay_s:.2f} s"
         + counted(snapshot.forged_packets, "forged")
         + counted(snapshot.underruns, "underruns")
@@ -37,11 +38,13 @@ def receiver_line(snapshot: ReceiverSnapshot) -> str:
 
 
 def quality(snapshot: ReceiverSnapshot) -> str:
-    """What the link does and what repair makes of it, in words."""
-    return (
-        f"loss {snapshot.loss_before_repair:.1%} before repair, {snapshot.loss_after_repair:.1%} after, "
-        f"{snapshot.corrected_bytes} bytes corrected, bit errors {snapshot.bit_error_rate:.1e}"
-    )
+    """How many packets the link loses, and how many of them are not heard in spite of repair, in words."""
+    return f"{snapshot.lost_share:.1%} of packets lost, {snapshot.loss_after_repair:.1%} after repair"
+
+
+def bits(snapshot: ReceiverSnapshot) -> str:
+    """What the link does to the bits of packets that come, in words."""
+    return f"{snapshot.corrected_bytes} bytes corrected, bit errors {snapshot.bit_error_rate:.1e}"
 
 
 def delays(snapshot: ReceiverSnapshot) -> list[tuple[str, float]]:

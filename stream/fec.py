@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import reedsolo
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,30 @@ def parity(data: bytes, parity_bytes: int) -> bytes:
     for values, byte in zip(_parities(len(data), parity_bytes), data, strict=True):
         word ^= values[byte]
     return word.to_bytes(parity_bytes, "big")
+
+
+@lru_cache(maxsize=16)
+def _lookup(size: int, parity_bytes: int) -> NDArray[np.uint64]:
+    """`_parities` [size, 256] as numbers; of more than eight bytes the last eight."""
+    mask = (1 << 64) - 1
+    return np.array([[value & mask for value in values] for values in _parities(size, parity_bytes)], np.uint64)
+
+
+def clean_places(data: bytes, size: int, parity_bytes: int) -> list[int]:
+    """Where in `data`, at any byte, a codeword of `size` bytes begins whose parity is right.
+
+    All places at once: a byte takes some ten nanoseconds for each byte of a codeword, where `correct` takes a hundred thousand.
+    """
+    count = len(data) - size + 1
+    if count < 1:
+        return []
+    values = np.frombuffer(data, np.uint8)
+    told = np.zeros(count, np.uint64)
+    for place in range(max(size - parity_bytes, size - 8), size):
+        told = told << np.uint64(8) | values[place : place + count]
+    for place, table in enumerate(_lookup(size - parity_bytes, parity_bytes)):
+        told ^= table[values[place : place + count]]
+    return [int(place) for place in np.flatnonzero(told == 0)]
 
 
 def correct(codeword: bytes, parity_bytes: int, erased: Sequence[int] = ()) -> Correction | None:

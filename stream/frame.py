@@ -12,4 +12,4 @@ CODE_LEVELS = 4
 FRAME_S = SAMPLES_PER_FRAME / SAMPLE_RATE_HZ
 
 Pcm = NDArray[np.float32]  # samples in -1..1
-Codes = NDArray[np.uint8]  # values 0..3, [8] for a frame
+Codes = NDArray[np.uint8]  # values 0..3, [8] for a frame, [n, 8] for a packet

@@ -32,13 +32,13 @@ def start() -> State:
     return State(FIRST_FLOOR_DB, 1.0, 0)
 
 
-def gate(x: Pcm, state: State) -> tuple[Pcm, State]:
-    """Samples [N], a multiple of 20 ms, and state -> samples [N] and state."""
+def gate(x: Pcm, state: State, measured: Pcm | None = None) -> tuple[Pcm, State]:
+    """Samples [N], a multiple of 20 ms, and state -> samples [N] and state. measured: what tells their level, if not they."""
     floor_db, gain, hold = state
     gains = []
     opening = np.minimum(np.arange(1, PART_SAMPLES + 1) / OPENING_SAMPLES, 1.0)
     closing = np.arange(1, PART_SAMPLES + 1) / PART_SAMPLES
-    for level_db in part_levels_db(x):
+    for level_db in part_levels_db(x if measured is None else measured):
         hold = HOLD_PARTS if level_db > floor_db + ABOVE_FLOOR_DB else max(hold - 1, 0)
         wanted, ramp = (1.0, opening) if hold else (max(gain * CLOSING, CLOSED_GAIN), closing)
         gains.append(gain + (wanted - gain) * ramp)

@@ -12,8 +12,15 @@ from stream.errors import EXIT_CODES_HELP
 
 UNITS = {"s": "SECONDS", "ms": "MS", "hz": "HZ", "db": "DB", "bps": "BPS", "ppm": "PPM", "m": "METRES", "bytes": "BYTES"}
 SETTINGS = """settings:
-  Options can also stand in table [{table}] of ~/.config/clari/config.toml, as in delay-ms = 300, and in the environment,
-  as in CLARI_DELAY_MS=300. A flag wins over the environment, that over the file, that over the default."""
+  Options can also stand in table [{table}] of ~/.config/clari/config.toml, as in {setting}, and in the environment,
+  as in {variable}. A flag wins over the environment, that over the file, that over the default."""
+EXAMPLES = {  # of each command's own options, as TOML
+    "tx": 'profile = "fast"',
+    "rx": "delay-ms = 300",
+    "channel": "delay-s = 0.5",
+    "demo": "loss = 0.1",
+    "rate": "link-bps = 400",
+}
 
 
 def in_words(default: object) -> str:
@@ -44,4 +51,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 def epilog(table: str = "") -> str:
     """What stands below the options. table: of the configuration file, for a command that reads one."""
-    return "\n\n".join([*([SETTINGS.format(table=table)] if table else []), EXIT_CODES_HELP])
+    if not table:
+        return EXIT_CODES_HELP
+    setting = EXAMPLES[table]
+    name, value = setting.split(" = ")
+    variable = f"CLARI_{name.upper().replace('-', '_')}={value.strip(chr(34))}"
+    return "\n\n".join([SETTINGS.format(table=table, setting=setting, variable=variable), EXIT_CODES_HELP])

@@ -34,6 +34,11 @@ class HighPass:
         """The state before the first sample."""
         return np.zeros(2)
 
+    def settled(self, offset: float) -> State:
+        """The state after samples that were all `offset`: who begins with it hears no step."""
+        b0, _, b2, _, _ = self._coefficients
+        return np.array([-b0 * offset, b2 * offset])
+
     def __call__(self, x: Pcm, state: State) -> tuple[Pcm, State]:
         """Samples [N] and state -> samples [N] and state."""
         response, carried, entering, kept = self._matrices

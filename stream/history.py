@@ -19,7 +19,6 @@ from stream.slot import Arrival, Slot
 KEPT_MARKS = 192  # fewer than the sequence numbers of any protection: no two marks have one number
 LONGEST_GAP = 32  # packets missing in a row that are shown one by one; beyond that the sender was silent or started anew
 WINDOW_PACKETS = 128  # that error rates rest on
-WAIT_PACKETS = 16  # that the waiting time rests on
 
 
 class Fate(Enum):
@@ -30,7 +29,7 @@ class Fate(Enum):
     REPAIRED = "c"  # corrected: some bytes were wrong
     RESTORED = "s"  # lost, and restored from other packets
     CONCEALED = "x"  # not there when its time came
-    LATE = "l"  # came after its time
+    LATE = "l"  # came after its time, or was too old when its time would have come
     DAMAGED = "d"  # beyond repair
     FORGED = "f"  # sealed with another key
     REPLAYED = "y"  # heard before
@@ -45,7 +44,6 @@ NOT_HEARD = (Fate.CONCEALED, Fate.LATE)
 class _Mark:
     key: tuple[int, int] | None  # stream and number, if it is known
     fate: Fate
-    arrived_s: float | None = None  # until its first frame is played
 
 
 class PacketHistory:
@@ -61,10 +59,9 @@ class PacketHistory:
         self._newest = 0
         self._ended = False  # what is missing after the newest packet is silence
         self._bits: deque[tuple[int, int]] = deque(maxlen=WINDOW_PACKETS)  # wrong ones and all, of a packet
-        self._waits_s: deque[float] = deque(maxlen=WAIT_PACKETS)
 
-    def arrived(self, now_s: float, parsed: Parsed, arrival: Arrival) -> None:
-        """Note a voice packet that came at `now_s` and what playout made of it."""
+    def arrived(self, parsed: Parsed, arrival: Arrival) -> None:
+        """Note a voice packet that came and what playout made of it."""
         voice, size = parsed.content, self._framing.packet_bytes(parsed.profile)
         self._bits.append((parsed.corrected_bits, size * 8))
         if not isinstance(voice, Voice) or arrival in (Arrival.DUPLICATE, Arrival.OTHER):
@@ -78,7 +75,7 @@ class PacketHistory:
             mark = None
         # Where a part of it was concealed before it came, it was late, even if the rest is heard.
         gone = arrival is Arrival.LATE or (mark is not None and mark.fate in NOT_HEARD)
-        self._set(key, mark, Fate.LATE if gone else whole).arrived_s = None if gone else now_s
+        self._set(key, mark, Fate.LATE if gone else whole)
 
     def refused(self, fate: Fate, packet: bytes) -> None:
         """Note a packet that could not be read, or must not be."""
@@ -96,12 +93,11 @@ class PacketHistory:
         """Note what was played."""
         if self.profile is None:
             return
+        for number in {frame // self.profile.frames for frame in slot.skipped}:
+            if self._key(number) in self._known:
+                self._known[self._key(number)].fate = Fate.LATE
         key = self._key(slot.number // self.profile.frames)
         mark = self._known.get(key)
-        if mark is not None and mark.arrived_s is not None and slot.codes is not None:
-            if slot.number % self.profile.frames == 0:
-                self._waits_s.append(slot.due_s - mark.arrived_s)
-            mark.arrived_s = None
         if slot.codes is None and not slot.pause and (mark is None or mark.fate is Fate.EXPECTED):
             self._set(key, mark, Fate.CONCEALED)
 
@@ -109,11 +105,6 @@ class PacketHistory:
     def strip(self) -> str:
         """The newest packets, oldest first, a letter of `Fate` each."""
         return "".join(mark.fate.value for mark in tuple(self._marks))
-
-    @property
-    def waiting_s(self) -> float:
-        """How long the fastest of the newest packets waited until it was heard; 0 before any was."""
-        return max(tuple(self._waits_s), default=0.0)
 
     def loss(self) -> tuple[float, float, int]:
         """Shares of the newest packets that would not be heard without repair and that were not heard with it; of how many.
@@ -124,6 +115,12 @@ class PacketHistory:
         unaided, aided, lost = (sum(fates[each] for each in group) for group in (HEARD_UNAIDED, AIDED, NOT_HEARD))
         count = unaided + aided + lost
         return ((aided + lost) / count, lost / count, count) if count else (0.0, 0.0, 0)
+
+    def lost_share(self) -> float:
+        """Share of the newest packets that did not come in time, or were damaged beyond repair, whatever became of their speech."""
+        fates = Counter(mark.fate for mark in tuple(self._marks)[-WINDOW_PACKETS:])
+        lost = fates[Fate.RESTORED] + sum(fates[each] for each in NOT_HEARD)
+        return lost / (lost + fates[Fate.RECEIVED] + fates[Fate.REPAIRED]) if lost else 0.0
 
     def bit_error_rate(self) -> float:
         """Wrong bits among those of the newest packets. What is damaged beyond repair counts with the fewest errors it can have."""

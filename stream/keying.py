@@ -49,6 +49,10 @@ class Keying:
         """Press the switch, or release it."""
         self.pressed = not self.pressed
 
+    def release(self) -> None:
+        """Let the switch go, if it is pressed."""
+        self.pressed = False
+
     def on_air(self, speech: bool) -> bool:
         """Whether the next frame, which holds speech or not, is sent."""
         wanted = {Mode.VOX: speech, Mode.OPEN: True, Mode.PTT: self.pressed}[self.mode]

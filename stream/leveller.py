@@ -16,7 +16,7 @@ import numpy as np
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 
 TARGET_DB = -24.0  # of full scale; the middle of what the codec is trained on
-HIGHEST_GAIN_DB = 40.0
+HIGHEST_GAIN_DB = 48.0  # speech at -70 dB is as loud as any other, and rounded to 16 bits it is still speech
 LOWEST_GAIN_DB = -24.0
 LEARNT_S = 2.0  # of speech, after which gain moves at its slow pace, and over which the level is averaged
 QUICK_DB_PER_S = (30.0, 100.0)  # up and down, while the level is being learnt
@@ -44,12 +44,15 @@ def start() -> State:
     return State(0.0, 0.0, 0.0, 0.0)
 
 
-def level(x: Pcm, speech: bool, state: State) -> tuple[Pcm, State]:
-    """Samples [N] of some tens of milliseconds, whether they hold speech, and state -> samples [N] and state."""
+def level(x: Pcm, speech: bool, state: State, measured: Pcm | None = None) -> tuple[Pcm, State]:
+    """Samples [N] of some tens of milliseconds, whether they hold speech, and state -> samples [N] and state.
+
+    measured: what tells their level, if not they.
+    """
     if not speech:
         return _amplify(x, state.gain_db, state.gain_db), state
     seconds = len(x) / SAMPLE_RATE_HZ
-    loudness = float(np.mean(np.square(x, dtype=np.float64)))
+    loudness = float(np.mean(np.square(x if measured is None else measured, dtype=np.float64)))
     power, heard_s, quiet_s = state.power, state.heard_s, state.quiet_s
     first = heard_s < LEARNT_S and loudness > power * 10 ** (GATE_DB / 10)  # what came before it was no speech
     quiet_s = quiet_s + seconds if loudness < power * 10 ** (-GATE_DB / 10) else 0.0

@@ -44,6 +44,16 @@ class Numbering:
         """Whether another packet was received lately under this number: then they are of two transmissions."""
         return self._received.get(number, pack_codes(voice.codes)) != pack_codes(voice.codes)
 
+    def begins_anew(self, voice: Voice, silent: bool) -> bool:
+        """Whether a packet with an old number may be of a sender that was started anew and drew the same stream number.
+
+        silent: whether nothing was accepted for the time of a packet.
+        """
+        number = self.extend(voice.sequence)
+        if number > self.newest or not self.wraps:  # without a wrap no number comes again
+            return False
+        return silent or self.contradicts(number, voice)
+
     def note(self, number: int, voice: Voice) -> None:
         """A packet was received."""
         self.newest = max(self.newest, number)

@@ -6,9 +6,7 @@ import argparse
 import json
 import math
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import NoReturn, TextIO, TypeVar
 from stream.errors import FileError, UsageError
 from stream.help import HelpFormatter, epilog
 from stream.protection import Protection
+from stream.signals import on_ending
 
 Item = TypeVar("Item")
 
@@ -112,7 +111,7 @@ def check_security(args: argparse.Namespace, sockets: bool) -> None:
 
 
 class Stop:
-    """SIGINT and SIGTERM as a flag, so that a loop ends in order, with its summary, instead of being torn apart.
+    """SIGINT, SIGTERM and SIGHUP as a flag, so that a loop ends in order, with its summary, instead of being torn apart.
 
     A read that blocks is interrupted (`next` below); anywhere else a second signal ends the program at once.
     """
@@ -120,9 +119,7 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         self._blocking = False
-        if threading.current_thread() is threading.main_thread():  # only there do signals arrive
-            signal.signal(signal.SIGINT, self._stop)
-            signal.signal(signal.SIGTERM, self._stop)
+        on_ending(self._stop)
 
     def __call__(self) -> bool:
         return self.requested

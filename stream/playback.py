@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from stream.content import Voice
+from stream.cutting import cut, first_clean, holds_packet
+from stream.diagnosis import explain, look
 from stream.errors import LinkError
 from stream.numbering import sequence_difference
-from stream.packet import Framing, PacketError
+from stream.packet import Framing
 from stream.profile import PROFILES, Profile
 from stream.receiver import PcmSink, Receiver
 
 DETECTION_BYTES = 65_536  # so much damage at the beginning of a stream and its profile must be named
 JUST_IN_TIME_S = 1e-3  # a packet that arrives in the moment in which its first frame is due is not late
 REORDERED_PACKETS = 3  # after an end, a number further back than this begins another transmission
-NO_PACKETS = (
-    "no valid packet for this model; check --model, and --repair or --repeat as the sender has it, or name the --profile if the "
-    "link damaged the beginning"
-)
+HUNTED_BYTES = 1000  # of a beginning without a clean packet, at each of which one that can be repaired is looked for
 
 
-def detect_profile(head: bytes, framing: Framing, start: int = 0) -> Profile | None:
-    """The profile whose packet size cuts a valid packet out of `head` at or after byte `start`, or None."""
+def detect_profile(head: bytes, framing: Framing, start: int = 0, thorough: bool = False) -> Profile | None:
+    """The profile whose packets lie in `head`, or None.
+
+    A clean packet may begin at any byte, one that has to be repaired at multiples of its size.
+
+    start: what ends before this byte was looked at already. thorough: look at any byte for two packets that have to be repaired.
+    """
+    clean: list[tuple[int, str]] = []
+    for profile in PROFILES.values():
+        from_byte = max(0, start - framing.packet_bytes(profile) + 1)
+        place = first_clean(framing, profile, head[from_byte:])
+        if place is not None:
+            clean.append((from_byte + place, profile.name))
+    if clean:
+        return PROFILES[min(clean)[1]]
     for profile in PROFILES.values():
         size = framing.packet_bytes(profile)
         for place in range(start // size * size, len(head) - size + 1, size):
-            try:
-                framing.parse(head[place : place + size], heard=False)
+            if holds_packet(framing, head[place : place + size]):
                 return profile
-            except PacketError:
-                continue
+        for place in range(min(len(head) - 2 * size + 1, HUNTED_BYTES) if thorough else 0):
+            if all(holds_packet(framing, head[each : each + size]) for each in (place, place + size)):
+                return profile
     return None
 
 
@@ -39,6 +51,7 @@ class Playback:
     def __init__(self, receiver: Receiver, sink: PcmSink, profile: Profile):
         self._receiver, self._sink, self._profile = receiver, sink, profile
         receiver.ceiling_s = 0.0  # numbers have no jitter
+        receiver.playout.catches_up = False
         self._stream: int | None = None
         self._newest = 0  # sequence number, extended beyond its 10 bits
         self._base_s = 0.0  # time of the stream's packet 0
@@ -96,37 +109,46 @@ def play_packets(
     Raises:
         LinkError: no packet is valid, so that there is nothing to hear.
     """
-    head, seen = b"", 0
+    head, seen, more = b"", 0, b""
     while profile is None and len(head) < DETECTION_BYTES and (more := read()):
         head += more
         profile = detect_profile(head, receiver.framing, seen)
-        seen = len(head) - len(more)
+        seen = len(head)
+    profile = profile or detect_profile(head, receiver.framing, len(head), thorough=True)
     if profile is None:
         if stopped():
             return
-        raise LinkError(NO_PACKETS)
+        raise LinkError(explain(head, receiver.framing, bool(more)))
     playback = Playback(receiver, sink, profile)
     size = receiver.framing.packet_bytes(profile)
-    for packet in whole_packets(head, read, size):
+    heard = _Beginning(head, read)
+    for packet in cut(receiver.framing, profile, head, heard.read):
         if stopped():
             break
         if len(packet) < size:
-            receiver.stats.rejected_packets += 1  # truncated at the end
+            receiver.stats.rejected_packets += 1  # truncated, or not found again
         else:
             playback.packet(packet)
     playback.finish()
-    if receiver.stats.first_frame < 0 and not receiver.stats.control_packets and not stopped():
-        raise LinkError(NO_PACKETS)
+    if receiver.stats.first_frame < 0 and not stopped():
+        seen_kind = look(heard.data, receiver.framing.decoder_id) if receiver.stats.control_packets else None
+        deaf = seen_kind is not None and seen_kind.protection not in (None, receiver.framing.protection)
+        if deaf or not receiver.stats.control_packets:
+            raise LinkError(explain(heard.data, receiver.framing, heard.more))
 
 
-def whole_packets(head: bytes, read: Callable[[], bytes], size: int) -> Iterator[bytes]:
-    """Cut `head` and what `read` gives into packets; the last may be shorter."""
-    more = b"-"
-    while more:
-        while len(head) >= size:
-            yield head[:size]
-            head = head[size:]
-        more = read()
-        head += more
-    if head:
-        yield head
+class _Beginning:
+    """Keeps the beginning of what is read, to tell what it was if nothing could be heard."""
+
+    def __init__(self, head: bytes, read: Callable[[], bytes]):
+        self.data, self.more = head, False
+        self._read = read
+
+    def read(self) -> bytes:
+        """Some more bytes; empty at the end."""
+        more = self._read()
+        if len(self.data) < DETECTION_BYTES:
+            self.data += more
+        else:
+            self.more |= bool(more)
+        return more

@@ -12,15 +12,18 @@ from stream.clock import Clock
 from stream.concealment import FADE_IN_S, Fade, stretch
 from stream.content import Control, Repair, Voice
 from stream.control import Mailbox
+from stream.deaf import Deafness
 from stream.engine import Decoder, DecoderState
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.history import Fate, PacketHistory
 from stream.link import ZmqLink
 from stream.packet import ForgedPacketError, Framing, PacketError, Parsed, ReplayedPacketError
-from stream.playout import LONGEST_DELAY_S, Playout
+from stream.playout import Playout
+from stream.playout_clock import LONGEST_DELAY_S
 from stream.repair import BlockRepair
 from stream.slot import Arrival, Slot
 from stream.stats import ReceiverStats
+from stream.timescale import Tempo
 from stream.trace import Trace
 
 POLL_S = 0.1  # between two looks at whether to end; a packet or a slot that is due wakes the loop at once
@@ -48,7 +51,7 @@ class Receiver:
     ):
         """`delay_s` is the playout delay without protection; what the framing's needs comes on top, packet by packet size.
 
-        notify: gets one line for every news from control packets: a station, a text.
+        notify: gets one line for every news from control packets: a station, a text; and one that says why nothing is heard.
         ceiling_s: the longest playout delay that jitter can ask for, without protection too; 0: the delay never changes.
         trace: is told of every packet.
         """
@@ -56,14 +59,18 @@ class Receiver:
         self.stats = ReceiverStats()
         self.history = PacketHistory(self.framing)
         self._delay_s = delay_s
+        self._notify = notify
+        self._deafness = Deafness(self.framing, decoder.meta.name)
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
         self.ceiling_s, self._trace = ceiling_s, trace
         self.playout = Playout(delay_s, self.framing.sequence_count, ceiling_s)
+        self.playout.numbers_skip = bool(self._protection.block)
         self._frames_per_wrap = 1  # frames after which sequence numbers begin again
         self._blocks = BlockRepair(self._protection) if self._protection.block else None
         self._decoder = decoder.stream()
         self._fade = Fade()
+        self._tempo = Tempo()
         self._heard_state: DecoderState | None = None  # after the last frame that was heard and not concealed
         self._played_until_s = 0.0
         self.keep_pauses = False  # a file has to hold them; a speaker is silent by itself
@@ -79,7 +86,7 @@ class Receiver:
             parsed = self.framing.parse(packet, unsure)
         except ForgedPacketError:
             self.stats.forged_packets += 1
-            self.history.refused(Fate.FORGED, packet)
+            self._refuse(Fate.FORGED, packet)
             return None
         except ReplayedPacketError:
             self.stats.replayed_packets += 1
@@ -87,11 +94,17 @@ class Receiver:
             return None
         except PacketError:
             self.stats.rejected_packets += 1
-            self.history.refused(Fate.DAMAGED, packet)
+            self._refuse(Fate.DAMAGED, packet)
             return None
+        self._deafness.heard()
         self.stats.corrected_bytes += parsed.corrected_bytes
         self.stats.repaired_packets += parsed.corrected_bytes > 0
         return parsed
+
+    def _refuse(self, fate: Fate, packet: bytes) -> None:
+        self.history.refused(fate, packet)
+        if line := self._deafness.refused(packet, forged=fate is Fate.FORGED):
+            self._notify(line)
 
     def add(self, now_s: float, parsed: Parsed) -> None:
         """Take a packet that `open` read: what it says, and what it restores of others."""
@@ -103,7 +116,7 @@ class Receiver:
             self._trace.add(now_s, parsed)
         if isinstance(content, Voice):
             arrival = self.playout.add(now_s, content, profile)
-            self.history.arrived(now_s, parsed, arrival)
+            self.history.arrived(parsed, arrival)
             stats.duplicate_packets += arrival is Arrival.DUPLICATE
             stats.late_packets += arrival is Arrival.LATE
             stats.other_packets += arrival is Arrival.OTHER
@@ -143,17 +156,24 @@ class Receiver:
                 self.history.restored(voice)
 
     def play(self, now_s: float) -> Iterator[Pcm]:
-        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept."""
-        for slot in self.playout.due(now_s):
+        """The samples of every slot whose time has come, about 1280 each, and of the pause before it if pauses are kept.
+
+        Fewer where playout is too late: speech is faster then, and pauses are nearly left out.
+        """
+        for slot in self.playout.slots(now_s):
             self.history.slot(slot)
+            self.stats.skipped_frames += len(slot.skipped)
             pause_s = slot.due_s - self._played_until_s
             if self.keep_pauses and self.stats.first_frame >= 0 and FRAME_S / 2 < pause_s <= LONGEST_PAUSE_S:
                 yield np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32)
-            self._played_until_s = slot.due_s + slot.samples / SAMPLE_RATE_HZ
             pcm = self.sound(slot)
             if not slot.pause:
                 self._count(slot, now_s)
-            yield stretch(pcm, slot.samples)
+            self._tempo.hear(pcm)
+            pcm = self._tempo.hurry(pcm) if slot.hurried else stretch(pcm, slot.samples)
+            self.playout.took(slot, len(pcm))
+            self._played_until_s = slot.due_s + len(pcm) / SAMPLE_RATE_HZ
+            yield pcm
 
     def sound(self, slot: Slot) -> Pcm:
         """The samples [1280] of a slot that playout gave out, before they are stretched to the time it takes."""
@@ -193,10 +213,8 @@ class Receiver:
             stats.trailing_frames += 1  # until something is heard again
             return
         if stats.first_frame < 0:
-            stats.first_frame, stats.first_frame_s = (
-                slot.number % self._frames_per_wrap,
-                now_s,
-            )  # when it was played, not when it was due
+            stats.first_frame = slot.number % self._frames_per_wrap
+            stats.first_frame_s = now_s  # when it was played, not when it was due
         stats.concealed_frames += stats.trailing_frames
         stats.frames += stats.trailing_frames + 1
         stats.trailing_frames = 0

@@ -6,17 +6,16 @@ A disk that is full ends the recording, not the speech.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from stream.errors import FileError
 from stream.frame import SAMPLE_RATE_HZ, Pcm
-from stream.wav_stream import header, to_int16
+from stream.growing import GrowingWav
+from stream.wav_stream import to_int16
 
 WRITE_SAMPLES = SAMPLE_RATE_HZ  # a second at a time: no more is lost with the program
 LARGEST_SAMPLES = 1 << 29  # 1 GiB, nine hours; another file follows
@@ -37,9 +36,9 @@ class Recording:
         except OSError as error:
             raise FileError(f"cannot make {folder}: {(error.strerror or 'error').lower()}; choose another --record") from None
         self.path: Path | None = None
-        self._file: BinaryIO | None = None
+        self._file: GrowingWav | None = None
         self._waiting: list[Pcm] = []
-        self._waiting_samples = self._written_samples = 0
+        self._waiting_samples = 0
         self._failed = False
 
     def write(self, pcm: Pcm) -> None:
@@ -61,16 +60,10 @@ class Recording:
         samples = np.concatenate(self._waiting)
         self._waiting, self._waiting_samples = [], 0
         try:
-            if self._file is None or self._written_samples + len(samples) > LARGEST_SAMPLES:
+            if self._file is None or self._file.written_samples + len(samples) > LARGEST_SAMPLES:
                 self._begin()
             assert self._file is not None
             self._file.write(to_int16(samples))
-            self._file.flush()
-            self._written_samples += len(samples)
-            self._file.seek(0)  # samples first: a header never promises what is not there
-            self._file.write(header(2 * self._written_samples))
-            self._file.flush()
-            self._file.seek(0, os.SEEK_END)
         except OSError as error:
             self._failed = True
             where = self.path or self._folder
@@ -82,9 +75,7 @@ class Recording:
         taken = 0
         while (path := self._folder / f"{stem}{f'-{taken}' if taken else ''}.wav").exists():
             taken += 1
-        self._file = path.open("xb")
-        self.path, self._written_samples = path, 0
-        self._file.write(header(0))
+        self._file, self.path = GrowingWav(path, "xb"), path
 
     def _shut(self) -> None:
         if self._file is not None:

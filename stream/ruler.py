@@ -24,8 +24,9 @@ _LOST = -0.5
 def _meta(role: str) -> Metadata:
     return Metadata(
         FORMAT_VERSION, role, "ruler", SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, 16, CODE_DIMENSIONS, CODE_LEVELS,
-        look_ahead_samples=0, delay_samples=SAMPLES_PER_FRAME, shift_samples=0, memory_frames=0, decoder_id=DECODER_ID,
-        state_name="state", state_size=0, training="none", revision="none",
+        packet_causal=True, delay_samples=SAMPLES_PER_FRAME, shift_samples=0, memory_frames=0, decoder_id=DECODER_ID,
+        state_name="state", state_size=0, attribution="", training="none", training_revision="none", configuration="{}",
+        revision="none",
     )  # fmt: skip
 
 
@@ -34,9 +35,13 @@ class _Numbering(EncoderStream):
         self._number = first
 
     def encode(self, pcm: Pcm) -> Codes:
-        number, self._number = self._number % NUMBERS, self._number + 1
+        numbers = (self._number + np.arange(len(pcm) // SAMPLES_PER_FRAME)) % NUMBERS
+        self.skip(len(numbers))
         shifts = np.arange(2 * CODE_DIMENSIONS - 2, -1, -2)
-        return np.asarray(number >> shifts & 3, np.uint8)
+        return np.asarray(numbers[:, None] >> shifts & 3, np.uint8)
+
+    def skip(self, frames: int) -> None:
+        self._number += frames
 
 
 class _Reading(DecoderStream):

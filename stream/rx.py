@@ -15,6 +15,7 @@ from stream.endpoint import LOCAL, reachable
 from stream.engine import load_decoder, model_names
 from stream.errors import UsageError, run_command
 from stream.frame import SAMPLE_RATE_HZ
+from stream.job import Job, Part
 from stream.keys import HeardFile, read_key
 from stream.level import LevelMeter
 from stream.link import ZmqLink, open_packets
@@ -33,7 +34,7 @@ from stream.options import (
 from stream.output import OnTime, Tap, open_output, paced, trouble
 from stream.packet import Framing
 from stream.playback import play_packets
-from stream.playout import LONGEST_DELAY_S, SHORTEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S, SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 from stream.receiver import Receiver, receive
 from stream.recording import Recording
@@ -205,6 +206,7 @@ def listen(args: argparse.Namespace) -> int:
         for each in (link, trace, recording, sink):
             if each:
                 stack.callback(each.close)
+        stack.callback(Job([face for face in faces if isinstance(face, Part)]).close)
         if link:
             with Reporter(view.look, faces):
                 receive(receiver, link, ear, Clock(args.speed), args.idle_exit_s, stop)
@@ -233,6 +235,7 @@ def listen(args: argparse.Namespace) -> int:
             f"{stats.restored_packets} restored, "
             f"{stats.rejected_packets} rejected, {sealed}{stats.late_packets} late, {stats.duplicate_packets} duplicate, "
             f"{stats.other_packets} of another stream; {stats.frames} frames, {stats.concealed_share:.1%} concealed, "
+            f"{f'{stats.skipped_frames} left out as too old, ' if stats.skipped_frames else ''}"
             f"delay {1000 * stats.playout_delay_s:.0f} ms, decoder real-time factor {stats.real_time_factor:.3f}{trouble(sink)}",
             file=sys.stderr,
         )

@@ -13,7 +13,7 @@ from stream.clock import Clock
 from stream.content import Content, Control, Epoch, Voice
 from stream.control import identity_body, text_bodies
 from stream.engine import Encoder
-from stream.frame import CODE_DIMENSIONS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
+from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
 from stream.front import Front
 from stream.link import PacketSink
 from stream.packet import STREAM_COUNT, TYPE_CONTROL, TYPE_VOICE, Framing, packet_type
@@ -40,20 +40,18 @@ class Sender:
         station: str = "",
         front: Front | None = None,
         sent: Callable[[Pcm], None] | None = None,
-        rest_after_s: float = math.inf,
     ):
         """`station`: up to 8 characters that tell receivers now and then who speaks; empty for nobody.
 
         front: what is done to the samples first, and which of them go on air: all unless given. A packet without any is
         left out, but for one after each talk spurt.
         sent: gets the samples of each packet that goes on air.
-        rest_after_s: silence after which the encoder rests; see `RestingEncoder`.
         """
         self.profile = profile
         self.framing = framing or Framing(encoder.meta.decoder_id)
         self.stats = SenderStats()
         self._meta = encoder.meta
-        self._encoder = RestingEncoder(encoder.stream(), encoder.meta.memory_frames, rest_after_s)
+        self._encoder = RestingEncoder(encoder.stream(), profile.frames)
         self._stream = stream % STREAM_COUNT
         self._sequence = 0
         self._samples = np.zeros(0, np.float32)
@@ -100,7 +98,7 @@ class Sender:
         return self._encode(pcm)
 
     def finish(self) -> list[bytes]:
-        """End the talk spurt: the codec's look-ahead and the last packet are filled with silence; then what is left of texts.
+        """End the talk spurt: what the decoder still owes and the last packet are filled with silence; then what is left of texts.
 
         Raises:
             FileError: as `push`.
@@ -153,7 +151,7 @@ class Sender:
         end = last or not active
         self._speaking = not end
         repeated = self._sent.get((self._sequence - protection.repeat) % protection.sequence_count) if protection.repeat else None
-        codes = np.concatenate(self._encoder.take()).reshape(-1, CODE_DIMENSIONS)
+        codes = self._encoder.take()
         voice = Voice(self._stream, self._sequence, codes, end, repeated)
         repairs = self._blocks.add(voice) if self._blocks else []
         if protection.repeat:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-SNAPSHOT_VERSION = 1  # goes up when a field changes its meaning or goes away; new fields may come at any time
+SNAPSHOT_VERSION = 2  # goes up when a field changes its meaning or goes away; new fields may come at any time
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,14 @@ class ReceiverSnapshot(Snapshot):
     frames: int
     concealed_frames: int
     concealed_share: float
+    skipped_frames: int
+    lost_share: float
     loss_before_repair: float
     loss_after_repair: float
     loss_packets: int
     bit_error_rate: float
     buffered_s: float
+    held_s: float
     packet_s: float
     codec_delay_s: float
     protection_delay_s: float

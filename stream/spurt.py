@@ -21,6 +21,14 @@ class Spurt:
         self._last = max(self._last, last)
         self._ends = {end for end in self._ends if end >= following - 1} | {last}
 
+    def ended(self, frame: int) -> bool:
+        """Whether a talk spurt is known to end with this frame, the newest."""
+        return frame == self._last
+
+    def ends_before(self, frame: int, following: int) -> bool:
+        """Whether a talk spurt ends before this frame that has not ended by the one that is due next."""
+        return any(following <= end < frame for end in self._ends)
+
     def over(self, following: int) -> bool:
         """Whether nothing more is to be expected before another packet comes."""
         return 0 <= self._last < following or self._missing * FRAME_S >= OUTAGE_S

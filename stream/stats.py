@@ -22,12 +22,17 @@ class SenderStats:
     frames: int = 0
     speech_samples: int = 0  # of the source, before the padding of the last packet
     first_sample_s: float = 0.0  # clock time at which the first sample of speech was heard
-    encoded_frames: int = 0  # the encoder rests in long silence
+    encoded_frames: int = 0  # the encoder rests in silence
     encode_s: float = 0.0  # processor time of the encoder
 
     @property
     def speech_s(self) -> float:
         return self.speech_samples / SAMPLE_RATE_HZ
+
+    @property
+    def voice_packets(self) -> int:
+        """Packets that carry speech."""
+        return self.packets - self.repair_packets - self.control_packets
 
     @property
     def on_air_bps(self) -> float:
@@ -37,8 +42,7 @@ class SenderStats:
     @property
     def saved_share(self) -> float:
         """Share of the voice packets that silence saved."""
-        voice = self.packets - self.repair_packets - self.control_packets
-        return self.silent_packets / (voice + self.silent_packets) if self.silent_packets else 0.0
+        return self.silent_packets / (self.voice_packets + self.silent_packets) if self.silent_packets else 0.0
 
     @property
     def control_share(self) -> float:
@@ -79,11 +83,12 @@ class ReceiverStats:
     received_bytes: int = 0
     frames: int = 0  # heard or concealed, up to the last one heard
     concealed_frames: int = 0
+    skipped_frames: int = 0  # that arrived, and were left out because they were too old
     trailing_frames: int = 0  # concealed after the last one heard: an outage, or an end that was lost
     first_frame: int = -1  # number of the first frame heard
     first_frame_s: float = 0.0  # clock time at which its playout began
     late_frames_used: int = 0  # that came too late to be heard, and told the decoder what it missed
-    added_delay_s: float = 0.0  # by late packets
+    added_delay_s: float = 0.0  # by late packets, at most
     playout_delay_s: float = 0.0  # at the end: how long the fastest packets waited
     decode_s: float = 0.0
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from stream.audio import read_file, read_pipe
+from stream.audio import READS, read_file, read_pipe
 from stream.audio_options import add_device, add_voice, conditioning_of, keying_of
 from stream.clock import Clock
 from stream.config import give_way, parse_options
@@ -17,6 +17,7 @@ from stream.engine import load_encoder, model_names
 from stream.errors import FileError, LinkError, UsageError, run_command
 from stream.frame import Pcm
 from stream.front import Front
+from stream.job import Job, Part
 from stream.key_switch import KeySwitch
 from stream.keying import Keying, Mode
 from stream.keys import EpochFile, read_key
@@ -45,7 +46,6 @@ from stream.tone import tone
 from stream.view import SenderView
 
 PLAIN = Framing(decoder_id=0)
-REST_AFTER_S = 2.0  # of silence: pauses between sentences are shorter
 
 DESCRIPTION = """Send speech as packets of a few hundred bits per second.
 
@@ -62,14 +62,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser("clari-tx", DESCRIPTION)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--in", dest="input", metavar="FILE", help="WAV or FLAC of any rate and channels; - reads WAV or raw samples from stdin"
+        "--in",
+        dest="input",
+        metavar="FILE",
+        help=f"{READS}, of any rate and channels; - reads WAV from stdin, or raw samples with --raw",
     )
     source.add_argument("--mic", action="store_true", help="record from a microphone")
     source.add_argument(
         "--tone", metavar="HZ", type=number(20, 7900), nargs="?", const=1000.0, help="a test tone; 1000 Hz unless given"
     )
     parser.add_argument("--tone-s", metavar="SECONDS", type=number(0.1, 86_400), default=10.0, help="how long --tone lasts")
-    parser.add_argument("--raw", action="store_true", help="stdin is raw signed 16-bit little-endian mono samples at 16 kHz")
+    parser.add_argument(
+        "--raw", action="store_true", help="the input has no header: signed 16-bit little-endian mono samples at 16 kHz"
+    )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--connect", metavar="ENDPOINT", help="ZeroMQ endpoint of a receiver or channel, like tcp://127.0.0.1:5555")
     target.add_argument("--out", metavar="FILE", help="write packets to a file; - is stdout")
@@ -146,7 +151,8 @@ def transmit(args: argparse.Namespace) -> int:
         microphone = Microphone(args.device, args.latency_ms, notify, args.open_hz)
         source = microphone.blocks(stop)
     elif args.input:
-        blocks = read_pipe(sys.stdin.buffer if sys.stdin else None, args.raw) if args.input == "-" else read_file(args.input)
+        pipe = sys.stdin.buffer if sys.stdin else None
+        blocks = read_pipe(pipe, args.raw) if args.input == "-" else read_file(args.input, raw=args.raw)
         source = until_stopped(blocks, stop)
         first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
         if first is None:
@@ -158,7 +164,7 @@ def transmit(args: argparse.Namespace) -> int:
     framing = Framing(encoder.meta.decoder_id, protection, sealer)
     station = check_station(args.station) if args.station else ""
     sent = recording.write if recording else None
-    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent, REST_AFTER_S)
+    sender = Sender(encoder, profile, secrets.randbelow(8), framing, station, front, sent)
     for text in args.text:
         sender.say(text)
     link: PacketSink = ZmqLink.sender(args.connect, curve_key=curve_key) if args.connect else PacketFile(args.out, args.force)
@@ -173,10 +179,13 @@ def transmit(args: argparse.Namespace) -> int:
     switch = talk_switch(front.keying, notify) if front.keying.mode is Mode.PTT else None
     meter = LevelMeter()
     view = SenderView(sender, meter, link, encoder.meta.name, lambda: microphone.overruns if microphone else 0)
+    faces = open_faces(args, live=bool(args.mic or args.connect))
+    job = Job([*([switch] if switch else []), *(face for face in faces if isinstance(face, Part))])
     try:
-        with Reporter(view.look, open_faces(args, live=bool(args.mic or args.connect))):
+        with Reporter(view.look, faces):
             send(sender, meter.watch(source), link, clock)
     finally:
+        job.close()
         if switch:
             switch.close()
         if recording:
@@ -188,7 +197,10 @@ def transmit(args: argparse.Namespace) -> int:
             epochs.close()
     stats = sender.stats
     if stats.packets and stats.dropped_packets == stats.packets:
-        raise LinkError(f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first")
+        raise LinkError(
+            f"nobody took a packet at {args.connect}; start clari-rx or clari-channel there first, "
+            f"{'and with the same --curve' if args.curve else 'and if one runs with --curve, give the same here'}"
+        )
     summary = {
         "profile": profile.name,
         "protection": str(protection),
@@ -200,16 +212,20 @@ def transmit(args: argparse.Namespace) -> int:
     write_json(args.stats, summary)
     if not args.quiet:
         lost = f", {stats.dropped_packets} dropped because nobody took them; start clari-rx first" if stats.dropped_packets else ""
+        sent_s = stats.voice_packets * profile.packet_s
         saved_s = stats.silent_packets * profile.packet_s
         saved = f", {saved_s:.1f} s of silence not sent ({stats.saved_share:.0%} of the air time)" if saved_s else ""
         xruns = f", {microphone.overruns} overruns: {OVERRUN_CURE}" if microphone and microphone.overruns else ""
         print(
-            f"clari-tx: {stats.speech_s:.2f} s of speech, {stats.packets} packets, {stats.on_air_bytes} bytes, "
+            f"clari-tx: {stats.speech_s:.2f} s of sound, {min(sent_s, stats.speech_s):.2f} s of speech, "
+            f"{stats.packets} packets, {stats.on_air_bytes} bytes, "
             f"{stats.on_air_bps:.1f} bps on air (codes {stats.code_bps:.0f}), "
             f"{stats.repair_packets} repair and {stats.control_packets} control packets among them, "
             f"encoder real-time factor {stats.real_time_factor:.3f}{saved}{lost}{xruns}",
             file=sys.stderr,
         )
+        if stats.silent_packets and front.too_quiet:
+            complain(front.too_quiet)
     return 130 if stop.requested and not args.mic else 0
 
 
@@ -220,7 +236,7 @@ def talk_switch(keying: Keying, notify: Callable[[str], None]) -> KeySwitch:
         keying.toggle()
         notify(f"{'on' if keying.pressed else 'off'} air")
 
-    switch = KeySwitch(toggle)
+    switch = KeySwitch(toggle, keying.release)
     notify(f"off air; {switch.how} to talk and to end")
     return switch
 

@@ -38,10 +38,14 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         self._floor_db = FIRST_FLOOR_DB
+        self.loudest_db = 10 * np.log10(LOWEST)  # of 20 ms so far
+        self.heard = False  # whether there was any speech
 
     def active(self, pcm: Pcm, quietest_db: float = QUIETEST_SPEECH_DB) -> bool:
         """Whether these samples [N] in -1..1, a multiple of 20 ms, hold speech; nothing below `quietest_db` is any."""
         levels_db = part_levels_db(pcm)
         speech = levels_db.max() > max(self._floor_db + ABOVE_FLOOR_DB, quietest_db)
+        self.loudest_db = max(self.loudest_db, float(levels_db.max()))
+        self.heard |= bool(speech)
         self._floor_db = follow_floor(self._floor_db, levels_db.min(), len(pcm))
         return bool(speech)

@@ -73,7 +73,9 @@ class ReceiverView:
         history, profile, protection = receiver.history, receiver.history.profile, receiver.framing.protection
         before, after, count = history.loss()
         packet_s = profile.packet_s if profile else 0.0
-        waiting_s, playing = history.waiting_s, receiver.playout.playing
+        playout, playing = receiver.playout, receiver.playout.playing
+        known = playing and stats.first_frame >= 0
+        waiting_s = max(0.0, playout.playout_delay_s) if known else stats.playout_delay_s
         protection_s = min(waiting_s, protection.delay_s(packet_s))
         return ReceiverSnapshot(
             kind="receiver",
@@ -106,11 +108,14 @@ class ReceiverView:
             frames=stats.frames,
             concealed_frames=stats.concealed_frames,
             concealed_share=stats.concealed_share,
+            skipped_frames=stats.skipped_frames,
+            lost_share=history.lost_share(),
             loss_before_repair=before,
             loss_after_repair=after,
             loss_packets=count,
             bit_error_rate=history.bit_error_rate(),
-            buffered_s=receiver.playout.waiting * FRAME_S,
+            buffered_s=playout.backlog * FRAME_S,
+            held_s=playout.waiting * FRAME_S,
             packet_s=packet_s,
             codec_delay_s=self._codec_delay_s,
             protection_delay_s=protection_s,

@@ -1,4 +1,4 @@
-"""A worker process: an interrupt is its parent's business, and it never outlives its parent."""
+"""A worker process: a signal that ends the command is its parent's business, and it never outlives its parent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import os
 import signal
 import threading
 
+from stream.signals import ENDING
+
 
 def begin_worker() -> None:
-    """Make this child of multiprocessing end with its parent, however that ends. Ctrl-C reaches both: the parent answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make this child of multiprocessing end with its parent, however that ends.
+
+    Ctrl-C and a closed terminal reach both: the parent answers. SIGTERM is how the parent ends it.
+    """
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
 

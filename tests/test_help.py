@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream.config import parse_options
-from stream.help import UNITS, in_words
+from stream.help import EXAMPLES, UNITS, in_words
 
 COMMANDS = {
     "clari-tx": "stream.tx",
@@ -20,8 +20,8 @@ COMMANDS = {
     "clari-bench": "stream.bench",
     "clari-channel": "channel.relay",
     "clari-sim": "channel.sim",
-    "clari-eval": "codec.evaluate",
-    "clari-listen": "codec.listening",
+    "clari-eval": "codec.evaluate.command",
+    "clari-listen": "codec.listening_test.command",
     "clari-export": "export.command",
 }
 TRAINED = ("clari-eval", "clari-listen", "clari-export")
@@ -77,3 +77,16 @@ def test_a_command_that_reads_a_file_says_which(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "table [rx] of ~/.config/clari/config.toml" in said and "CLARI_DELAY_MS" in said
     assert not any(place in said for place in MACHINE)
+
+
+@pytest.mark.parametrize("table", EXAMPLES)
+def test_the_setting_that_help_shows_is_one_of_that_command(table: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[{table}]\n{EXAMPLES[table]}\n", encoding="utf-8")
+    name, value = EXAMPLES[table].split(" = ")
+    from_file = parse_options(parser_of(f"clari-{table}"), ["--config", str(file)], {})
+    variable = f"CLARI_{name.upper().replace('-', '_')}"
+    from_environment = parse_options(parser_of(f"clari-{table}"), [], {variable: value.strip('"')})
+    said = vars(from_file)[name.replace("-", "_")]
+    assert said == vars(from_environment)[name.replace("-", "_")]
+    assert said == (value.strip('"') if '"' in value else float(value))

@@ -75,7 +75,8 @@ class Spoken:
         from hibari import dsp
 
         wave = dsp.synth(*(self.spectra[name] for name in SPECTRA), self.pitch_hz, np.random.default_rng(seed))
-        return np.clip(wave, -1, 1).astype(np.float32)
+        clipped: np.ndarray = np.clip(wave, -1, 1).astype(np.float32)
+        return clipped
 
 
 class Hibari:

@@ -1,8 +1,9 @@
-"""Encoder and decoder on one core, as they ship and in 8 bits, beside Codec2 and Opus; and what talking and silence cost.
+"""Encoder and decoder on one core, beside Codec2 and Opus; and what talking and silence cost.
 
-Runs encoder and decoder each in a process of its own, pinned to one core, as a sender and a receiver do. The real-time
-factor is processor time by duration of speech, so that other work on the machine does not count; frame times are
-those of the clock. What cannot be measured here is left out and named on stderr.
+Runs the encoder with the packets of each profile, and the decoder frame by frame, in processes of their own, pinned to one core,
+as a sender and a receiver do. The real-time factor is processor time by duration of speech; milliseconds are processor time as
+well, so that other work on the machine does not count: for the encoder of a whole packet, which is the burst at its end, for the
+decoder of a frame. What cannot be measured here is left out and named on stderr.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,18 +29,20 @@ from stream.errors import ClariError, UsageError
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from stream.options import number, write_json
 from stream.process import resident_mb
+from stream.profile import PROFILES
 
-HELP = "encoder and decoder on one core, in 32 and 8 bits, beside Codec2 and Opus; energy while talking and in silence"
-PARTS = ("encoder", "decoder")
-SECTIONS = ("int8", "others", "energy")
+HELP = "encoder and decoder on one core, beside Codec2 and Opus; energy while talking and in silence"
+PARTS = (*(f"encoder {name}" for name in PROFILES), "decoder")
+SECTIONS = ("others", "energy")
 OTHERS_S = 60.0  # of speech, so that the start of a program hardly counts
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 COLUMNS = (  # key, title, width, digits
     ("real_time_factor", "real-time factor", 18, 4),
     ("p50_ms", "p50 ms", 9, 2),
     ("p99_ms", "p99 ms", 9, 2),
     ("load_s", "load s", 9, 2),
     ("resident_mb", "resident MB", 13, 0),
+    ("peak_mb", "peak MB", 9, 0),
     ("file_mb", "file MB", 9, 1),
 )
 
@@ -53,50 +55,53 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--energy-s", metavar="SECONDS", type=number(1, 3600), default=20.0, help="how long talking and silence are watched"
     )
-    parser.add_argument("--skip", nargs="+", choices=SECTIONS, default=[], help="leave out 8-bit graphs, other codecs or energy")
+    parser.add_argument("--skip", nargs="+", choices=SECTIONS, default=[], help="leave out other codecs or energy")
     parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON; - is stdout")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
 
 
 def measure(part: str, model: str, frames: int) -> dict[str, float]:
-    """Time one graph in this process, pinned to one core."""
+    """Time one graph in this process, pinned to one core: packets of a profile through the encoder, or the decoder's frames."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    samples = (np.random.default_rng(0).standard_normal((frames, SAMPLES_PER_FRAME)) * 0.05).astype(np.float32)
-    codes = np.random.default_rng(0).integers(0, 4, (frames, 8)).astype(np.uint8)
+    role, _, profile = part.partition(" ")
+    calls = -(-frames // PROFILES[profile].frames) if profile else frames
+    frames_each = PROFILES[profile].frames if profile else 1
+    rng = np.random.default_rng(0)
     began = time.perf_counter()
     work: list[Callable[[], object]]
-    if part == "encoder":
+    if role == "encoder":
         encoder = load_encoder(model)
         load_s = time.perf_counter() - began
+        samples = (rng.standard_normal((calls, frames_each * SAMPLES_PER_FRAME)) * 0.05).astype(np.float32)
         sending = encoder.stream()
-        work = [partial(sending.encode, frame) for frame in samples]
+        work = [partial(sending.encode, packet) for packet in samples]
     else:
         decoder = load_decoder(model)
         load_s = time.perf_counter() - began
         hearing = decoder.stream()
-        work = [partial(hearing.decode, frame) for frame in codes]
-    processor_s = time.process_time()
+        work = [partial(hearing.decode, codes) for codes in rng.integers(0, 4, (calls, 8)).astype(np.uint8)]
     seconds = [timed(each) for each in work]
-    processor_s = time.process_time() - processor_s
     return {
-        "real_time_factor": processor_s / frames / FRAME_S,
+        "real_time_factor": float(np.mean(seconds)) / (frames_each * FRAME_S),
         "p50_ms": float(np.percentile(seconds, 50) * 1000),
         "p99_ms": float(np.percentile(seconds, 99) * 1000),
         "load_s": load_s,
-        "resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "file_mb": find_graph(model, part).stat().st_size / 1e6,
+        "resident_mb": resident_mb(),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "file_mb": find_graph(model, role).stat().st_size / 1e6,
     }
 
 
 def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    """Seconds of processor time."""
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def measure_parts(model: str, frames: int) -> Figures:
-    """`measure` of encoder and decoder, each in a process of its own.
+    """`measure` of every part, each in a process of its own.
 
     Raises:
         ClariError: one of them failed, in its own words.
@@ -140,21 +145,10 @@ def start_seconds(model: str) -> dict[str, dict[str, float]]:
     return figures
 
 
-def measure_int8(model: str, frames: int) -> tuple[Figures | None, str]:
-    """The same of the 8-bit graphs that clari-export makes, and what it says of them; or None and why not."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "export.entry", "--int8", model, "--name", "int8", "--out", folder]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=without_settings())
-        said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["clari-export said nothing"]
-        if done.returncode:
-            return None, said[-1].removeprefix("clari-export: ")
-        return measure_parts(folder, frames), said[0]
-
-
 def row(name: str, part: str, figures: dict[str, float]) -> str:
     """A line of the table; what was not measured is a dash."""
     cells = [f"{figures[key]:>{width}.{digits}f}" if key in figures else f"{'-':>{width}}" for key, _, width, digits in COLUMNS]
-    return f"{name:<15}{part:<9}{''.join(cells)}"
+    return f"{name:<13}{part:<17}{''.join(cells)}"
 
 
 def left_out(what: str, why: str) -> None:
@@ -173,14 +167,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(measure(args.part, args.model, args.frames)))
         return 0
     starts = start_seconds(args.model)
-    systems: dict[str, Figures] = {"clari float32": measure_parts(args.model, args.frames)}
-    said = ""
-    if "int8" not in args.skip:
-        quantised, said = measure_int8(args.model, args.frames)
-        if quantised:
-            systems["clari int8"] = quantised
-        else:
-            left_out("int8", said)
+    systems: dict[str, Figures] = {"clari": measure_parts(args.model, args.frames)}
     if "others" not in args.skip:
         speech = np.resize(np.concatenate(list(read_file(str(CLIP)))), round(OTHERS_S * SAMPLE_RATE_HZ))
         for name in others.NAMES:
@@ -188,12 +175,10 @@ def run(args: argparse.Namespace) -> int:
                 left_out(name, why)
             else:
                 systems[name] = others.measure(name, speech)
-    print("one core".ljust(24) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS))
+    print("one core".ljust(30) + "".join(title.rjust(width) for _, title, width, _ in COLUMNS))
     for name, figures in systems.items():
-        for part in PARTS:
+        for part in figures:
             print(row(name, part, figures[part]))
-    if "clari int8" in systems:
-        print(f"int8 on {said}")
     for name, figures_of_start in starts.items():
         print(
             f"{name.replace('_', '-')} is ready {figures_of_start['ready_s']:.2f} s after its start "
@@ -206,7 +191,6 @@ def run(args: argparse.Namespace) -> int:
             "schema_version": SCHEMA_VERSION,
             "frames": args.frames,
             "systems": systems,
-            "int8_cost": said if "clari int8" in systems else None,
             **starts,
             "energy": costs,
         },

@@ -134,14 +134,14 @@ def over_pulseaudio(conditions: Conditions, chirps: int) -> Trip:
     if np.isnan(spoken).all():
         raise ClariError("the virtual microphone did not hear the chirps; try again on an idle machine")
     # When the first packet passed, its last sample had been at the mouth for up to SEARCHED_S.
-    packet_s = find_profile(conditions.profile).packet_s
-    latest = round((first_packet_s - packet_s - recorder.first_s) * SAMPLE_RATE_HZ)
-    places = sender_places(load_encoder(conditions.model), said, spoken, codes, latest)
+    profile = find_profile(conditions.profile)
+    latest = round((first_packet_s - profile.packet_s - recorder.first_s) * SAMPLE_RATE_HZ)
+    places = sender_places(load_encoder(conditions.model), said, spoken, codes, profile.frames, latest)
     return Trip(spoken / SAMPLE_RATE_HZ, places, heard, np.arange(len(heard)) / SAMPLE_RATE_HZ, codes, channel_s, stats)
 
 
 def sender_places(
-    encoder: Encoder, said: Pcm, spoken: NDArray[np.float64], codes: NDArray[np.uint8], latest: int
+    encoder: Encoder, said: Pcm, spoken: NDArray[np.float64], codes: NDArray[np.uint8], packet_frames: int, latest: int
 ) -> NDArray[np.int64]:
     """The places [M] of markers in the sender's stream, which stand at `spoken` [M] in the recording `said` [N].
 
@@ -155,8 +155,9 @@ def sender_places(
         if np.isnan(spoken[group]).all():
             continue
         frame = max(0, int(np.nanmin(spoken[group]) - high) // SAMPLES_PER_FRAME - SKIPPED_FRAMES)
+        frame -= frame % packet_frames
         before = frame * SAMPLES_PER_FRAME
-        offset = sender_offset(encoder, said, codes[frame:], low + before, high + before) - before
+        offset = sender_offset(encoder, said, codes[frame:], packet_frames, low + before, high + before) - before
         places[group] = np.where(np.isnan(spoken[group]), -1, np.nan_to_num(spoken[group]) - offset)
         low, high = offset - round(0.1 * SAMPLE_RATE_HZ), offset + round(0.1 * SAMPLE_RATE_HZ)
     return places

@@ -27,7 +27,7 @@ from stream.frame import Pcm
 from stream.options import number, write_json
 from stream.packet import Framing
 from stream.playback import play_packets
-from stream.playout import LONGEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S
 from stream.process import resident_mb
 from stream.profile import PROFILES, Profile
 from stream.protection import Protection

@@ -1,7 +1,7 @@
 """Delay from mouth to ear, measured: chirps go in at the sender's source and are found again at the receiver's sink.
 
 Over pipes the chirps enter at the pace of a microphone and every sample that comes out is stamped with the time; over
-PulseAudio one recording of a virtual room holds both ends. Frame, look-ahead, packet, protection and the playout delay
+PulseAudio one recording of a virtual room holds both ends. Frame, codec, packet, protection and the playout delay
 that the receiver was told are what the profile implies; channel, encoder, decoder and jitter buffer are measured by
 those who know them; devices are the rest: audio devices or pipes, queues, and waiting for a processor.
 """
@@ -23,12 +23,12 @@ from stream.engine import load_decoder
 from stream.errors import ClariError, UsageError
 from stream.frame import FRAME_S, SAMPLE_RATE_HZ
 from stream.options import add_protection, check_writable, number, write_json
-from stream.playout import SHORTEST_DELAY_S
+from stream.playout_clock import SHORTEST_DELAY_S
 from stream.profile import PROFILES, find_profile
 
 HELP = "delay from mouth to ear, measured with chirps, and what it is made of"
 ENDPOINTS: dict[str, Callable[[Conditions, int], Trip]] = {"pipe": over_pipes, "pulse": over_pulseaudio}
-PARTS = ("look-ahead", "frame", "packet", "protection", "channel", "jitter buffer", "encode", "decode", "devices")
+PARTS = ("codec", "frame", "packet", "protection", "channel", "jitter buffer", "encode", "decode", "devices")
 PERCENTILES = (50, 95, 99)
 
 
@@ -92,7 +92,8 @@ def result(conditions: Conditions, endpoints: str, trip: Trip) -> Result:
     Raises:
         ClariError: no marker was heard.
     """
-    meta, packet_s = load_decoder(conditions.model).meta, find_profile(conditions.profile).packet_s
+    meta, profile = load_decoder(conditions.model).meta, find_profile(conditions.profile)
+    packet_s = profile.packet_s
     delays = delays_s(trip, conditions.model)
     heard = delays[~np.isnan(delays)]
     if not len(heard):
@@ -101,13 +102,13 @@ def result(conditions: Conditions, endpoints: str, trip: Trip) -> Result:
     implied_s = shift_s + packet_s + protection_s + trip.channel_s + conditions.delay_ms / 1000
     tx, rx = trip.stats["tx"], trip.stats["rx"]
     parts_s = {
-        "look-ahead": shift_s,
+        "codec": shift_s,
         "frame": FRAME_S,
         "packet": packet_s - FRAME_S,
         "protection": protection_s,
         "channel": trip.channel_s,
         "jitter buffer": rx["jitter_delay_s"],
-        "encode": tx["encode_s"] / max(1, tx["encoded_frames"]),
+        "encode": tx["encode_s"] / max(1, tx["encoded_frames"]) * profile.frames,  # a whole packet at its end
         "decode": rx["decode_s"] / max(1, rx["frames"]),
     }
     parts_s["devices"] = float(np.median(heard)) - sum(parts_s.values())

@@ -24,7 +24,7 @@ from stream.demo import check_children, free_ports
 from stream.errors import ClariError
 from stream.link import ZmqLink
 from stream.packet import Framing, PacketError
-from stream.playout import SHORTEST_DELAY_S
+from stream.playout_clock import SHORTEST_DELAY_S
 from stream.profile import find_profile
 from stream.protection import Protection
 

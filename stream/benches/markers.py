@@ -73,17 +73,16 @@ def marker_signal(count: int, lead_s: float, seed: int = 0) -> tuple[Pcm, NDArra
     return samples, starts
 
 
-def encode(encoder: Encoder, samples: Pcm) -> NDArray[np.uint8]:
-    """Codes [frames, 8] of the whole frames in samples [N]."""
-    stream = encoder.stream()
-    whole = len(samples) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME
-    return np.stack([stream.encode(frame) for frame in samples[:whole].reshape(-1, SAMPLES_PER_FRAME)])
+def encode(encoder: Encoder, samples: Pcm, packet_frames: int) -> NDArray[np.uint8]:
+    """Codes [frames, 8] of the whole packets in samples [N]."""
+    stream, packet_samples = encoder.stream(), packet_frames * SAMPLES_PER_FRAME
+    whole = len(samples) // packet_samples * packet_samples
+    return np.concatenate([stream.encode(packet) for packet in samples[:whole].reshape(-1, packet_samples)])
 
 
 def decode(decoder: Decoder, codes: NDArray[np.uint8]) -> Pcm:
     """Samples [frames * 1280] of codes [frames, 8]."""
-    stream = decoder.stream()
-    return np.concatenate([np.array(stream.decode(one)) for one in codes])
+    return decoder.stream().decode_many(codes)
 
 
 def locate(heard: Pcm, wanted: Pcm, expected: int) -> int | None:
@@ -119,16 +118,16 @@ def coarse_lag(heard: Pcm, wanted: Pcm) -> int:
     return best if best < len(heard) else best - size
 
 
-def sender_offset(encoder: Encoder, spoken: Pcm, codes: NDArray[np.uint8], low: int, high: int) -> int:
-    """The place in `spoken` [N], between `low` and `high`, at which the frame of codes[0] began.
+def sender_offset(encoder: Encoder, spoken: Pcm, codes: NDArray[np.uint8], packet_frames: int, low: int, high: int) -> int:
+    """The place in `spoken` [N], between `low` and `high`, at which the packet of codes[0] began.
 
-    Frames of a sender begin anywhere in what a microphone hears. From the right place our own encoder makes the same
+    Packets of a sender begin anywhere in what a microphone hears. From the right place our own encoder makes the same
     codes of the same speech; the further from it, the more of them differ, equally on both sides.
     """
 
     def difference(offset: int) -> float:
         part = spoken[max(0, offset) :][: SEARCHED_FRAMES * SAMPLES_PER_FRAME]
-        found = encode(encoder, np.concatenate([np.zeros(max(0, -offset), np.float32), part]))
+        found = encode(encoder, np.concatenate([np.zeros(max(0, -offset), np.float32), part]), packet_frames)
         frames = min(len(found), len(codes))
         levels = found[SKIPPED_FRAMES:frames].astype(float) - codes[SKIPPED_FRAMES:frames]
         return float(np.mean(np.abs(levels)))

@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_known(encoder: Encoder) -> None:
 
 
 def test_a_decoder_that_remembers_plays_the_same_samples(encoder: Encoder, decoder: Decoder, speech: np.ndarray) -> None:
-    codes = encode(encoder, speech)
+    codes = encode(encoder, speech, STANDARD.profile.frames)
     config = ChannelConfig(loss_rate=0.3, jitter_s=0.3)
     remembering = RememberingDecoder("base")
     for seed in (1, 2):

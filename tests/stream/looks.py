@@ -32,7 +32,10 @@ class NoCodec:
         return self
 
     def encode(self, pcm: Pcm) -> Codes:
-        return np.zeros(8, np.uint8)
+        return np.zeros((len(pcm) // SAMPLES_PER_FRAME, 8), np.uint8)
+
+    def skip(self, frames: int) -> None:
+        return None
 
     def decode(self, codes: Codes | None) -> Pcm:
         return np.full(SAMPLES_PER_FRAME, 0.1, np.float32)

@@ -17,7 +17,7 @@ from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
 from stream.packet import Framing
 from stream.playback import detect_profile, play_packets
-from stream.playout import LONGEST_DELAY_S
+from stream.playout_clock import LONGEST_DELAY_S
 from stream.profile import PROFILES, Profile
 from stream.receiver import Receiver
 from stream.sender import Sender, send

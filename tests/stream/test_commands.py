@@ -68,8 +68,11 @@ def test_raw_samples_equal_the_same_wav(tmp_path: Path, wav: Path) -> None:
     command = [sys.executable, "-m", "stream.tx", "--in", "-", "--out", "-", "-q"]
     packets = [
         subprocess.run([*command, *extra], input=data, capture_output=True, check=True, cwd=ROOT).stdout
-        for data, extra in ((wav.read_bytes(), []), (raw, ["--raw"]), (raw, []))
+        for data, extra in ((wav.read_bytes(), []), (raw, ["--raw"]))
     ]
+    (tmp_path / "speech.raw").write_bytes(raw)
+    assert tx.main(["--in", str(tmp_path / "speech.raw"), "--raw", "--out", str(tmp_path / "air"), "-q"]) == 0
+    packets.append((tmp_path / "air").read_bytes())
     codes = [[packet[i : i + 26][2:18] for i in range(0, len(packet), 26)] for packet in packets]
     assert codes[0] == codes[1] == codes[2]
 
@@ -140,7 +143,7 @@ def test_statistics_every_second_from_both_ends(tmp_path: Path, wav: Path) -> No
     for kind, file in files.items():
         looks = [json.loads(line) for line in file.read_text().splitlines()]
         assert [look["final"] for look in looks] == [False] * (len(looks) - 1) + [True]
-        assert all(look["kind"] == kind and look["schema_version"] == 1 for look in looks)
+        assert all(look["kind"] == kind and look["schema_version"] == 2 for look in looks)
         assert all(later["uptime_s"] > look["uptime_s"] for look, later in itertools.pairwise(looks))
     sent, heard = (json.loads(files[kind].read_text().splitlines()[-1]) for kind in ("sender", "receiver"))
     assert sent["packets"] == heard["received_packets"] > 0 and heard["station"] == sent["station"] == "BASE"

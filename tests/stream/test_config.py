@@ -149,3 +149,31 @@ def test_commands_that_others_start_get_no_settings(monkeypatch: pytest.MonkeyPa
     environment = without_settings()
     assert "CLARI_MODEL" not in environment and environment["PATH"] == os.environ["PATH"]
     assert parse_options(rx.build_parser(), [], environment).model == "base"
+
+
+def test_a_file_of_an_editor_of_windows(tmp_path: Path) -> None:
+    assert options([], "\ufeff[rx]\r\ndelay-ms = 300\r\n", tmp_path).delay_ms == 300
+
+
+@pytest.mark.parametrize(
+    ("option", "dest"),
+    [("key-file", "key_file"), ("curve", "curve"), ("in", "input"), ("record", "record"), ("model", "model"), ("stats", "stats")],
+)
+def test_the_home_folder_is_where_a_shell_would_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, dest: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/radio")
+    variable = {f"CLARI_{option.upper().replace('-', '_')}": "~/base.key"}
+    for args in (
+        options([], f'[tx]\n{option} = "~/base.key"\n', tmp_path, command=tx),
+        options([], command=tx, **variable),
+        options([f"--{option}=~/base.key"], command=tx),
+    ):
+        assert getattr(args, dest) == "/home/radio/base.key"
+    assert options([], '[tx]\ntext = "~/base.key"\n', tmp_path, command=tx).text == ["~/base.key"]  # words of a user are no path
+
+
+def test_the_file_itself_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text("[rx]\ndelay-ms = 300\n")
+    assert options([], CLARI_CONFIG="~/mine.toml").delay_ms == options(["--config=~/mine.toml"]).delay_ms == 300

@@ -226,3 +226,71 @@ def test_voice_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "--max-talk-s" in capsys.readouterr().err
     assert tx.main([*common, "--key", "ptt"]) == 2
     assert "--mic" in capsys.readouterr().err
+
+
+def on_air(pcm: np.ndarray, conditioning: Conditioning | None = None) -> tuple[list[bool], Front]:
+    """Which frames of a source are sent by voice detection."""
+    front = Front(conditioning, Keying(Mode.VOX))
+    return [front(pcm[k : k + 1280])[1] for k in range(0, len(pcm) - 1279, 1280)], front
+
+
+def hum(hertz: float, level: float, count: int) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hertz * np.arange(count) / SAMPLE_RATE_HZ)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "conditioning", [None, MICROPHONE, Conditioning(20.0), Conditioning(gain_control=True, gate=True)], ids=str
+)
+@pytest.mark.parametrize("kind", ["offset", "negative offset", "large offset", "drifting offset", "rumble"])
+def test_what_is_below_speech_does_not_hide_it(conditioning: Conditioning | None, kind: str) -> None:
+    """Of files as of microphones: an offset of a tenth of full scale once looked like a room as loud as that."""
+    voice = np.tile(soundfile.read(CLIP, dtype="float32")[0], 4)[: 30 * SAMPLE_RATE_HZ]
+    below = {
+        "offset": 0.1,
+        "negative offset": -0.1,
+        "large offset": 0.5,
+        "drifting offset": np.linspace(-0.2, 0.3, len(voice), dtype=np.float32),
+        "rumble": hum(12.0, 0.1, len(voice)),
+    }
+    clean, _ = on_air(voice, conditioning)
+    heard, _ = on_air((voice + below[kind]).astype(np.float32), conditioning)
+    assert sum(heard) >= 0.97 * sum(clean) and np.mean(np.array(heard) != np.array(clean)) < 0.05
+
+
+def test_an_offset_alone_is_silence_from_the_first_frame_on() -> None:
+    for offset in (0.01, 0.1, -0.7):
+        heard, front = on_air(np.full(10 * SAMPLE_RATE_HZ, offset, np.float32))
+        assert not any(heard) and "nothing was loud enough" in front.too_quiet
+
+
+def test_the_gain_does_not_follow_an_offset() -> None:
+    voice = 0.05 * np.tile(soundfile.read(CLIP, dtype="float32")[0], 2)
+    gains_db = [
+        on_air((voice + offset).astype(np.float32), Conditioning(gain_control=True))[1].gain_db for offset in (0.0, 0.1, 0.5)
+    ]
+    assert gains_db == pytest.approx([gains_db[0]] * 3, abs=0.5)
+
+
+@pytest.mark.parametrize("level_db", [-30, -50, -60, -65, -68, -70])
+def test_gain_control_reaches_down_to_minus_seventy_decibels(level_db: float) -> None:
+    voice = soundfile.read(CLIP, dtype="float32")[0]
+    quiet = voice * 10 ** ((level_db - decibels(voice)) / 20)
+    quiet = (np.round(quiet * 32767) / 32767).astype(np.float32)  # what 16 bits leave of it
+    front = Front(Conditioning(80.0, gain_control=True), Keying(Mode.VOX))
+    out, sent = zip(*(front(quiet[k : k + 1280]) for k in range(0, len(quiet) - 1279, 1280)), strict=True)
+    assert np.mean(sent) > 0.7 and front.too_quiet == ""
+    assert loudness_db(np.concatenate(out)[3 * SAMPLE_RATE_HZ :]) == pytest.approx(leveller.TARGET_DB, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("level_db", "options", "cure"), [(-67, [], "--agc"), (-85, ["--agc"], "record louder"), (-67, ["--agc"], "")]
+)
+def test_what_is_too_quiet_to_be_sent_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], level_db: float, options: list[str], cure: str
+) -> None:
+    voice = soundfile.read(CLIP, dtype="float32")[0]
+    soundfile.write(tmp_path / "quiet.wav", voice * 10 ** ((level_db - decibels(voice)) / 20), SAMPLE_RATE_HZ, "FLOAT")
+    assert tx.main(["--in", str(tmp_path / "quiet.wav"), "--out", str(tmp_path / "air"), *options]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "nothing was loud enough" in line]
+    assert len(lines) == (1 if cure else 0) and all(cure in line and " dB of full scale" in line for line in lines)
+    assert bool((tmp_path / "air").stat().st_size) == (not cure)

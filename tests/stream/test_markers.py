@@ -32,14 +32,14 @@ def test_what_was_not_played_is_not_found() -> None:
 @pytest.mark.parametrize("offset", [0, 700])
 def test_codes_tell_where_the_senders_frames_began(offset: int) -> None:
     samples, _ = marker_signal(6, 0.5)
-    codes = encode(load_encoder("base"), samples[offset:])
-    found = sender_offset(load_encoder("base"), samples, codes, offset - SAMPLES_PER_FRAME, offset + SAMPLES_PER_FRAME)
+    codes = encode(load_encoder("base"), samples[offset:], 4)
+    found = sender_offset(load_encoder("base"), samples, codes, 4, offset - SAMPLES_PER_FRAME, offset + SAMPLES_PER_FRAME)
     assert abs(found - offset) <= 40  # 2.5 ms
 
 
 def test_markers_survive_the_codec_apart() -> None:
     samples, starts = marker_signal(4, 0.5)
-    heard = decode(load_decoder("base"), encode(load_encoder("base"), samples))
+    heard = decode(load_decoder("base"), encode(load_encoder("base"), samples, 8))
     wanted = heard[starts[2] : starts[2] + 3200]
     assert locate(heard, wanted, int(starts[2])) == starts[2]
     assert locate(np.concatenate([heard[: starts[2]], np.zeros(3200, np.float32)]), wanted, int(starts[2])) != starts[2]

@@ -56,7 +56,7 @@ def test_recordings_of_one_second_do_not_overwrite_each_other(tmp_path: Path, mo
 def test_a_full_disk_ends_the_recording_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     recording = Recording(str(tmp_path), "sent", said.append)
-    monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", "wb"))  # noqa: SIM115
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: open("/dev/full", "wb", buffering))  # noqa: SIM115
     for _ in range(5):
         recording.write(speech_like(1.0))
     recording.close()

@@ -19,7 +19,7 @@ from stream.history import Fate
 from stream.keying import Keying, Mode
 from stream.level import LevelMeter
 from stream.output import Tap
-from stream.panel import SIGNS, panel_of
+from stream.panel import SIGNS, Panels, panel_of
 from stream.report import JSON_INTERVAL_S, JsonLines, Lines, Reporter, add_reporting, open_faces
 from stream.sender import Sender
 from stream.snapshot import Snapshot
@@ -56,7 +56,7 @@ def test_a_snapshot_says_what_happened() -> None:
     assert sent.on_air_bytes == 16 * sent.packets and sent.recent_bps == pytest.approx(sent.on_air_bytes * 8 / 2)
     heard = look_at_receiver()
     assert heard.strip == "rrrcrxrrrr" and heard.corrected_bytes == 2
-    assert (heard.loss_before_repair, heard.loss_after_repair) == (0.2, 0.1)
+    assert (heard.lost_share, heard.loss_before_repair, heard.loss_after_repair) == (0.1, 0.2, 0.1)  # one repaired, one lost
     assert heard.delay_s == pytest.approx(heard.packet_s + heard.codec_delay_s + heard.protection_delay_s + heard.jitter_delay_s)
     assert heard.delay_s == pytest.approx(0.32 + 0.1 + 0.2)
     assert heard.concealed_share == pytest.approx(0.1)
@@ -70,13 +70,59 @@ def drawn(snapshot: Snapshot, width: int = 100) -> str:
 
 def test_the_panel_shows_what_matters() -> None:
     heard = drawn(replace(look_at_receiver(), station="BASE", texts=("on our [bold]way[/bold]",)))
-    for words in ("BASE", "loss 20.0% before repair, 10.0% after", "2 bytes corrected", "10.0% of 40 frames", "delay", "0.62 s"):
+    for words in (
+        "BASE",
+        "10.0% of packets lost, 10.0% after repair",
+        "2 bytes corrected",
+        "10.0% of 40 frames",
+        "delay",
+        "0.62 s",
+    ):
         assert words in heard, heard
     assert "on our [bold]way[/bold]" in heard  # a stranger's text is no markup
     sent = drawn(replace(look_at_sender(), clipping=True, dropped_packets=3))
     for words in ("as BASE", "CLIP", "open", "bps now", "3 dropped because nobody takes them"):
         assert words in sent, sent
     assert all(len(line) <= 60 for line in drawn(look_at_receiver(), width=60).splitlines())
+
+
+LONG = replace(
+    look_at_receiver(), station="LONGNAME", strip="rcsxldfy." * 21, delay_s=16.83, protection_delay_s=15.5, jitter_delay_s=1.59,
+    lost_share=1.0, loss_after_repair=1.0, corrected_bytes=1_234_567, received_packets=12_345_678, underruns=123,
+)  # fmt: skip
+BUSY = replace(SENT, clipping=True, dropped_packets=1234, overruns=12, repair_packets=99_999, silent_packets=99_999)
+
+
+@pytest.mark.parametrize("snapshot", [SENT, look_at_receiver(), LONG, BUSY], ids=["sender", "receiver", "long", "busy"])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 10), (88, 24), (60, 24), (132, 50), (40, 6)])
+def test_the_panel_keeps_its_lines_and_fits(snapshot: Snapshot, width: int, height: int) -> None:
+    """Neither wider than the terminal nor higher, and as high whatever the figures are."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(panel_of(snapshot, height - 1))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width and len(lines) <= height - 1
+    other = Console(width=width, record=True, file=io.StringIO())
+    other.print(panel_of(replace(snapshot, level_db=-3.0, uptime_s=86_400.0), height - 1))
+    assert len(other.export_text().splitlines()) == len(lines)
+    if width >= 80 and snapshot is LONG:
+        shown = "".join(lines)
+        assert "16.83 s + link" in shown and "jitter 1.59" in shown and "100.0% after repair" in shown
+
+
+def test_a_panel_is_not_drawn_while_the_process_is_stopped_and_gives_the_cursor_back() -> None:
+    file = io.StringIO()
+    panels = Panels(Console(file=file, force_terminal=True, width=80, height=24))
+    panels.show(SENT)
+    assert "\x1b[?25l" in file.getvalue() and panels.interval_s < 1
+    panels.pause()
+    assert "\x1b[?25h" in file.getvalue()
+    written = len(file.getvalue())
+    panels.show(SENT)
+    assert len(file.getvalue()) == written
+    panels.resume()
+    panels.show(SENT)
+    assert "on air" in file.getvalue()[written:]
+    panels.close()
 
 
 def test_every_fate_has_a_sign_of_its_own() -> None:
@@ -87,7 +133,7 @@ def test_every_fate_has_a_sign_of_its_own() -> None:
 def test_a_plain_line_says_the_same_without_colour() -> None:
     line = line_of(look_at_receiver())
     assert line.startswith("clari-rx: ") and "\n" not in line and "\x1b" not in line
-    assert "loss 20.0% before repair, 10.0% after" in line and "delay 0.62 s" in line
+    assert "10.0% of packets lost, 10.0% after repair" in line and "delay 0.62 s" in line
     assert "CLIPPING" in line_of(replace(look_at_sender(), clipping=True))
     assert "CLIPPING" not in line_of(look_at_sender())
 

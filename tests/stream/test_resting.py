@@ -1,105 +1,127 @@
-"""The encoder rests in long silence, and what is heard is the same."""
+"""Packets are encoded once they are complete, silent ones not at all, and what is said after a pause is defined."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 
-from stream.engine import Encoder
+from stream.content import Voice
+from stream.engine import Encoder, EncoderStream
 from stream.frame import SAMPLES_PER_FRAME, Codes, Pcm
 from stream.front import Front
 from stream.keying import Keying
-from stream.profile import PROFILES
-from stream.resting import RestingEncoder
+from stream.profile import PROFILES, Profile
+from stream.resting import LEAD_FRAMES, RestingEncoder
 from stream.sender import Sender
 from tests.conftest import speech_like
 
-REST_S = 0.16  # two frames
-MEMORY_FRAMES = 6
-
 
 class Noting:
-    """Takes the place of an encoder's stream: notes which frames it got; the code is the frame's number."""
+    """Takes the place of an encoder's stream: notes the frames of each packet, and how many it was told to skip."""
 
     def __init__(self) -> None:
-        self.got: list[int] = []
+        self.got: list[list[int]] = []
+        self.skipped = 0
 
     def encode(self, pcm: Pcm) -> Codes:
-        self.got.append(int(pcm[0]))
-        return np.full(8, pcm[0], np.uint8)
+        self.got.append([int(each) for each in pcm[::SAMPLES_PER_FRAME]])
+        return np.repeat(pcm[::SAMPLES_PER_FRAME, None], 8, axis=1).astype(np.uint8)
 
-
-def frame(number: int) -> Pcm:
-    return np.full(SAMPLES_PER_FRAME, number, np.float32)
+    def skip(self, frames: int) -> None:
+        self.skipped += frames
 
 
 def push(encoder: RestingEncoder, numbers: range, on_air: bool) -> None:
     for number in numbers:
-        encoder.push(frame(number), on_air)
+        encoder.push(np.full(SAMPLES_PER_FRAME, number, np.float32), on_air)
 
 
-def test_a_packet_of_silence_is_not_encoded_once_the_encoder_rests() -> None:
-    stream = Noting()
-    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
-    for first in (0, 4, 8):
-        push(encoder, range(first, first + 4), False)
+def be_silent(encoder: RestingEncoder, first: int, packets: int, frames: int) -> None:
+    for packet in range(packets):
+        push(encoder, range(first + packet * frames, first + (packet + 1) * frames), False)
         encoder.leave_out()
-    assert stream.got == [0, 1] and encoder.encoded_frames == 2
 
 
-def test_speech_wakes_it_with_the_frames_before() -> None:
+@pytest.mark.parametrize("frames", [4, 8, 12])
+def test_a_packet_is_encoded_once_when_it_is_complete(frames: int) -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
-    silent = 2 * MEMORY_FRAMES
-    for first in range(0, silent, 4):
-        push(encoder, range(first, first + 4), False)
-        encoder.leave_out()
-    push(encoder, range(silent, silent + 2), False)
-    push(encoder, range(silent + 2, silent + 4), True)
-    assert [int(codes[0]) for codes in encoder.take()] == list(range(silent, silent + 4))
-    assert stream.got == [0, 1, *range(silent - MEMORY_FRAMES, silent + 4)]
+    encoder = RestingEncoder(stream, frames)  # type: ignore[arg-type]
+    for first in (0, frames):
+        push(encoder, range(first, first + frames), True)
+        assert encoder.encoded_frames == first
+        assert np.array_equal(encoder.take()[:, 0], range(first, first + frames))
+    assert stream.got == [list(range(frames)), list(range(frames, 2 * frames))]
 
 
-def test_speech_soon_after_it_fell_asleep_gets_every_frame_once() -> None:
+@pytest.mark.parametrize("frames", [4, 8, 12])
+def test_silence_is_not_encoded_but_for_the_lead_of_what_follows(frames: int) -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
-    push(encoder, range(0, 4), False)
-    encoder.leave_out()
-    push(encoder, range(4, 8), True)
-    assert stream.got == list(range(8))
+    encoder = RestingEncoder(stream, frames)  # type: ignore[arg-type]
+    be_silent(encoder, 0, 7, frames)
+    lead = -(-LEAD_FRAMES // frames)
+    assert stream.got == [] and stream.skipped == (7 - lead) * frames
+    push(encoder, range(7 * frames, 8 * frames), True)
+    codes = encoder.take()
+    packets = [list(range(k * frames, (k + 1) * frames)) for k in range(7 - lead, 8)]
+    assert stream.got == packets and codes[:, 0].tolist() == packets[-1]
+    assert encoder.encoded_frames == (lead + 1) * frames
 
 
-def test_a_packet_that_ends_in_rest_is_whole() -> None:
+def test_the_lead_is_encoded_while_the_packet_is_still_spoken() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, MEMORY_FRAMES, REST_S)  # type: ignore[arg-type]
-    encoder.push(frame(0), True)
-    push(encoder, range(1, 8), False)
-    assert stream.got == [0, 1, 2]
-    assert [int(codes[0]) for codes in encoder.take()] == list(range(8))
+    encoder = RestingEncoder(stream, 8)  # type: ignore[arg-type]
+    be_silent(encoder, 0, 3, 8)
+    push(encoder, range(24, 26), False)
+    assert not stream.got
+    push(encoder, range(26, 27), True)
+    assert stream.got == [list(range(16, 24))]
+    push(encoder, range(27, 32), False)
+    assert encoder.take()[:, 0].tolist() == list(range(24, 32)) and len(stream.got) == 2
 
 
-@pytest.mark.parametrize("rest_after_s", [math.inf, 0.0])
-def test_without_silence_it_never_rests(rest_after_s: float) -> None:
+def test_a_short_pause_is_heard_whole() -> None:
     stream = Noting()
-    encoder = RestingEncoder(stream, MEMORY_FRAMES, rest_after_s)  # type: ignore[arg-type]
+    encoder = RestingEncoder(stream, 8)  # type: ignore[arg-type]
     push(encoder, range(8), True)
-    assert stream.got == list(range(8))
+    encoder.take()
+    be_silent(encoder, 8, 1, 8)
+    push(encoder, range(16, 24), True)
+    encoder.take()
+    assert stream.got == [list(range(first, first + 8)) for first in (0, 8, 16)] and not stream.skipped
 
 
-def test_what_goes_on_air_after_a_rest_is_what_would_have(encoder: Encoder) -> None:
-    """As many packets, and to the last digit the same codes."""
-    pause = 10 ** (-70 / 20) * np.random.default_rng(1).standard_normal(24 * 16_000)
-    sound = np.concatenate([speech_like(2.0, level=0.3), pause, speech_like(4.0, seed=1, level=0.3)]).astype(np.float32)
-    heard, encoded = [], []
-    for rest_after_s in (math.inf, 2.0):
-        sender = Sender(encoder, PROFILES["standard"], 1, front=Front(keying=Keying()), rest_after_s=rest_after_s)
-        packets = sender.push(sound) + sender.finish()
-        voices = [sender.framing.parse(packet).content for packet in packets]
-        heard.append((np.stack([voice.codes for voice in voices]), [voice.sequence for voice in voices]))  # type: ignore[union-attr]
-        encoded.append(sender.stats.encoded_frames)
-        assert sender.stats.frames * SAMPLES_PER_FRAME >= len(sound)
-    assert heard[0][1] == heard[1][1]
-    assert encoded[1] < 0.75 * encoded[0]
-    assert np.array_equal(heard[0][0], heard[1][0])
+def voices(encoder: Encoder, pcm: np.ndarray, profile: Profile) -> list[Voice]:
+    """What a sender that saves silence sends."""
+    sender = Sender(encoder, profile, 1, front=Front(keying=Keying()))
+    contents = [sender.framing.parse(packet).content for packet in sender.push(pcm) + sender.finish()]
+    return [content for content in contents if isinstance(content, Voice)]
+
+
+def encode(stream: EncoderStream, pcm: np.ndarray, numbers: range, profile: Profile) -> np.ndarray:
+    """Codes of these packets of the samples."""
+    packets = pcm.reshape(-1, profile.frames * SAMPLES_PER_FRAME)
+    return np.concatenate([stream.encode(packets[number]) for number in numbers])
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+@pytest.mark.parametrize("pause_packets", [6, 40])
+def test_after_a_pause_the_codes_are_those_of_speech_with_its_silence_cut_out(
+    encoder: Encoder, profile: Profile, pause_packets: int
+) -> None:
+    """Until the encoder remembers nothing from before the pause: then they are those of a new stream."""
+    packet = profile.frames * SAMPLES_PER_FRAME
+    said = [speech_like(4 * packet / 16_000, seed, level=0.3) for seed in (0, 1)]
+    pause = 10 ** (-70 / 20) * np.random.default_rng(1).standard_normal(pause_packets * packet)
+    sound = np.concatenate([said[0], pause, said[1]]).astype(np.float32)
+    sent = voices(encoder, sound, profile)
+    first = [voice.sequence for voice in sent].index(4 + pause_packets)  # of the second talk spurt
+    assert sent[first - 1].end and sent[first - 1].sequence == sent[first - 2].sequence + 1
+    lead = -(-LEAD_FRAMES // profile.frames)
+    stream = encoder.stream()
+    before = encode(stream, sound, range(sent[first - 1].sequence + 1), profile)
+    assert np.array_equal(np.concatenate([voice.codes for voice in sent[:first]]), before)
+    left_out = 4 + pause_packets - lead - (sent[first - 1].sequence + 1)
+    if left_out * profile.frames >= encoder.meta.memory_frames:
+        stream = encoder.stream()
+    again = encode(stream, sound, range(4 + pause_packets - lead, 4 + pause_packets + 4), profile)[lead * profile.frames :]
+    assert np.array_equal(np.concatenate([voice.codes for voice in sent[first : first + 4]]), again)

@@ -172,7 +172,7 @@ def test_a_header_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
     class Full:
         def close(self) -> None:
-            raise soundfile.LibsndfileError(2)
+            raise OSError(28, "No space left on device")
 
     sink._file = Full()
     with pytest.raises(FileError, match="check permissions and free space"):
