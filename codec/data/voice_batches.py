@@ -23,7 +23,7 @@ LARGEST, SMALLEST = -1.3, 0.7  # speaker sizes, octaves of pitch
 class VoiceBatches:
     """Rows drawn at random from all shards of a folder; `refresh` takes in new ones.
 
-    What is drawn depends on the generator and on the shards, so that a run goes on exactly from a generator's state.
+    What is drawn depends on the generator and on the shards alone.
     """
 
     def __init__(self, folder: Path, rows: int, frames: int):

@@ -113,9 +113,8 @@ def write_shards(sentences: list[str], out: Path, count: int, seed: int = 0) -> 
             if found is not None:
                 lessons.append(found)
         joined = {name: np.concatenate([getattr(each, name) for each in lessons]) for name in FIELDS}
-        packed: dict[str, Any] = {
-            name: each.astype(np.float16 if each.dtype == np.float32 else each.dtype) for name, each in joined.items()
-        }
+        halves = {name: each.astype(np.float16) for name, each in joined.items() if each.dtype == np.float32}
+        packed: dict[str, Any] = joined | halves
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez(file, **packed)

@@ -95,8 +95,8 @@ def save_voice(path: Path, voice: Voice) -> None:
 
 
 def load_voice(path: str | Path) -> Voice:
-    """A voice for use, from `save_voice` or from a checkpoint of `codec.train.voice` (its averaged weights)."""
+    """A voice for use, from `save_voice` or from checkpoint.pt of a run of `codec.train.voice` (its averaged weights)."""
     found = torch.load(path, map_location="cpu", weights_only=True)
-    voice = Voice(VoiceConfig(**found["config"]))
-    voice.load_state_dict(found["weights"])
+    voice = Voice(VoiceConfig(**found["config"])) if "config" in found else Voice()
+    voice.load_state_dict(found["weights"] if "config" in found else found["average"])
     return voice.eval()
