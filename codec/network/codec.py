@@ -22,8 +22,7 @@ from codec.network.voice import Said, Voice
 from codec.settings import NetworkSettings
 from stream.frame import SAMPLES_PER_FRAME
 
-
-# Of an octave: 2 cents, which nobody hears. The phase of the pulses is a sum over all pitches so far; without steps the last digits,
+# Of an octave: 2 cents, which nobody hears. The phase of the pulses sums all pitches so far; without steps the last digits,
 # in which processors differ, would grow to audible differences between machines.
 PITCH_STEPS = 512
 
