@@ -14,12 +14,7 @@ from codec.network.envelope import KNOTS
 from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import AMPLITUDE_RANGE, NUMBERS, TYPICAL_AMPLITUDE, Said
 
-LAYERS = (
-    (16, (5, 5), (1, 2)),
-    (32, (3, 5), (2, 2)),
-    (48, (3, 3), (2, 2)),
-    (64, (3, 3), (1, 2)),
-)  # channels, kernel, stride: time, knots
+LAYERS = ((24, (3, 5), (1, 2)), (48, (3, 5), (2, 2)), (64, (3, 3), (2, 2)), (64, (3, 3), (1, 2)))  # channels, kernel, stride
 SLOPE = 0.1
 
 
@@ -34,7 +29,9 @@ class Critic(nn.Module):
         self.draw = nn.Linear(PHONE_CLASSES + STRESS_CLASSES + NUMBERS, KNOTS)
         layers, channels = [], 3
         for outputs, kernel, stride in LAYERS:
-            layers.append(nn.Conv2d(channels, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2)))
+            layer = nn.Conv2d(channels, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2))
+            nn.init.kaiming_normal_(layer.weight, SLOPE)  # torch's own is so small that the critic learns to see for 1,000 steps
+            layers.append(layer)
             channels = outputs
         self.layers = nn.ModuleList(layers)
         self.mark = nn.Conv2d(channels, 1, 3, padding=1)

@@ -24,7 +24,8 @@ from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from codec.train.voice import WARM_UP_FRAMES, audible
 from stream.errors import run_command
 
-ADVERSARIAL, FEATURES = 0.2, 1.0  # against the mean absolute errors of both envelopes
+ADVERSARIAL, FEATURES = 0.5, 2.0  # against the mean absolute errors of both envelopes
+CRITIC_HASTE = 2.0  # its learning rate, in those of the voice
 BLUR = 3  # hops and knots over which the air's error is taken: its grain is chance and not to be imitated
 
 
@@ -72,7 +73,8 @@ def train(voice: Voice, batches: VoiceBatches, settings: LoopSettings, out: Path
     torch.manual_seed(settings.seed)
     model = VoiceAndCritic(voice.train())
     described = {"kind": "voice-detail", "network": asdict(voice.config), "rows": batches.rows, "frames": batches.frames}
-    loop = Loop(model, settings, out, described)
+    groups = [(model.voice.parameters(), 1.0), (model.critic.parameters(), CRITIC_HASTE)]
+    loop = Loop(model, settings, out, described, groups)
     half = bfloat16_is_faster(torch.device("cpu"))
 
     def step_loss(rng: np.random.Generator, step: int) -> tuple[Tensor, Metrics]:
@@ -89,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=4000, help="(default: %(default)s)")
     parser.add_argument("--rows", type=int, default=12, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=144, help="of 20 ms in a row (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=6e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
     args = parser.parse_args(argv)
     if args.threads:

@@ -43,7 +43,7 @@ def test_the_critic_learns_only_to_tell() -> None:
     heard = Said(*(each[:, 16:] for each in said))
     critic: Critic = model.critic
     real_mark, made_mark = critic(audible(tone[:, 32:]), audible(air[:, 32:]), heard)[0], critic(*map(audible, made), heard)[0]
-    ((real_mark - 1).square().mean() + made_mark.square().mean()).backward()  # type: ignore[no-untyped-call]
+    ((real_mark - 1).square().mean() + made_mark.square().mean()).backward()
     for ours, weight in zip(found, critic.parameters(), strict=True):
         assert weight.grad is not None and torch.allclose(ours, weight.grad, atol=1e-5)
 
