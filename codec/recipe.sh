@@ -63,6 +63,11 @@ hear() {
         --noise "$noise" ${rooms:+--rooms "$runs/rooms"} --config codec/base.toml --out "$runs/ear" --threads "$threads"
 }
 
+speak() {
+    "$python" -m codec.train.voice --sentences "$sentences" --lessons "$runs/voice-data" --out "$runs/voice-distilled" --threads "$threads"
+    "$python" -m codec.train.voice_detail --voice "$runs/voice-distilled" --lessons "$runs/voice-data" --out "$runs/voice" --threads "$threads"
+}
+
 finish() {
     "$python" -m codec.train.assemble --ear "$runs/ear" --voice "$runs/voice" --out codec/weights/base.safetensors
     "$python" -m export.command --weights codec/weights/base.safetensors --name base --out stream/models/base
@@ -79,7 +84,7 @@ stage 4 "when phones are said" once "$runs/phone-times.pt" "$python" -m codec.da
     --hours 3 --out "$runs/phone-times.pt" --threads "$threads"
 stage 5 "what is said in real speech" targets
 stage 6 "the code, from text alone" "$python" -m codec.train.code --frames "$runs/spoken" --config codec/base.toml --out "$runs/code" --threads "$threads"
-stage 7 "the voice" "$python" -m codec.train.voice --sentences "$sentences" --out "$runs/voice" --steps 6000 --threads "$threads"
+stage 7 "the voice" speak
 stage 8 "the ear" hear
 stage 9 "weights and graphs" finish
 stage 10 "figures" judge

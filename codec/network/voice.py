@@ -95,8 +95,10 @@ def save_voice(path: Path, voice: Voice) -> None:
 
 
 def load_voice(path: str | Path) -> Voice:
-    """A voice for use, from `save_voice` or from checkpoint.pt of a run of `codec.train.voice` (its averaged weights)."""
+    """A voice for use: from `save_voice`, or the averaged weights in checkpoint.pt of `codec.train.voice` or `.voice_detail`."""
     found = torch.load(path, map_location="cpu", weights_only=True)
-    voice = Voice(VoiceConfig(**found["config"])) if "config" in found else Voice()
-    voice.load_state_dict(found["weights"] if "config" in found else found["average"])
+    voice = Voice(VoiceConfig(**found.get("config", {})))
+    weights = found["weights"] if "weights" in found else found["average"]
+    weights = {name.removeprefix("voice."): value for name, value in weights.items() if not name.startswith("critic.")}
+    voice.load_state_dict(weights)
     return voice.eval()

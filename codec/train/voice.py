@@ -70,11 +70,9 @@ def train(batches: VoiceBatches, settings: LoopSettings, out: Path) -> Voice:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.train.voice", description="Distil hibari's decoder into the voice.")
-    parser.add_argument("--sentences", type=Path, help="text file, one sentence a line; needed where there are no lessons yet")
+    parser.add_argument("--sentences", type=Path, help="text file, one sentence a line: lessons that are missing are made")
     parser.add_argument("--lessons", type=Path, help="folder of codec.data.voice_data (default: OUT-data)")
-    parser.add_argument(
-        "--count", type=int, default=3000, help="sentences to say where there are no lessons yet (default: %(default)s)"
-    )
+    parser.add_argument("--count", type=int, default=3000, help="sentences to be said for the lessons (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="(default: %(default)s)")
@@ -87,10 +85,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         lessons = args.lessons or args.out.with_name(args.out.name + "-data")
-        if not any(lessons.glob("*.npz")):
-            if args.sentences is None:
-                raise ClariError(f"there are no lessons in {lessons}; name a text file with --sentences")
+        if args.sentences is not None:
             write_shards(read_sentences(args.sentences), lessons, args.count)
+        if not any(lessons.glob("*.npz")):
+            raise ClariError(f"there are no lessons in {lessons}; name a text file with --sentences")
         train(VoiceBatches(lessons, args.rows, args.frames), LoopSettings(args.steps, args.rate), args.out)
         return 0
 
