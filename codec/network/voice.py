@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.envelope import KNOTS, Envelope
 from codec.network.layers import CausalConv, Stack, State, Upsample, blocks
-from codec.network.synthesis import AIR_BIN_HZ, AIR_BINS, DELAY_SAMPLES, FRAME_HOPS, FRAME_SAMPLES, TONE_BIN_HZ, TONE_BINS, Synthesis
+from codec.network.synthesis import (
+    AIR_BIN_HZ,
+    AIR_BINS,
+    DELAY_SAMPLES,
+    FRAME_HOPS,
+    FRAME_SAMPLES,
+    TONE_BIN_HZ,
+    TONE_BINS,
+    Synthesis,
+)
 
 NUMBERS = 3  # pitch, voicing, energy
 TYPICAL_AMPLITUDE = -7.5  # natural logarithm, what the network's zero means
@@ -71,11 +80,11 @@ class Voice(nn.Module):
         return self.config.ahead_frames * FRAME_SAMPLES + DELAY_SAMPLES
 
     def initial_state(self, batch: int) -> State:
-        waiting = self.head[1].weight.new_zeros(batch, self.config.ahead_frames, 2)  # pitch and size of frames not yet drawn
+        waiting = self.synthesis.noise.new_zeros(batch, self.config.ahead_frames, 2)  # pitch and size of frames not yet drawn
         return self.body.initial_state(batch), waiting, self.synthesis.initial_state(batch)
 
     def envelopes(self, said: Said, state: State) -> tuple[Tensor, Tensor, State]:
-        """-> tone and air [B, 2 T, KNOTS] of the learned voice, `ahead_frames` late, and the state of the body (first part of the whole)."""
+        """-> tone and air [B, 2 T, KNOTS] of the learned voice, `ahead_frames` late, and the state of the body."""
         numbers = torch.stack([said.pitch - said.size, said.voicing, said.energy], dim=-1)
         hidden, state = self.body(torch.cat([said.phones, said.stress, numbers], dim=-1), state)
         found = TYPICAL_AMPLITUDE + AMPLITUDE_RANGE * self.head(hidden)

@@ -26,6 +26,7 @@ from codec.data.noises import Noises
 from codec.data.phonemes import PHONE_FRAMES_PER_CODE
 from codec.network.quantizer import quantize
 from codec.network.sender import Sender
+from codec.network.weights import load_codec, load_phone_encoder
 from codec.settings import NetworkSettings, network_settings
 from codec.train.code import Code, used_bits
 from codec.train.damage import random_flips, random_losses
@@ -145,13 +146,17 @@ def train(
 
 
 def starting_weights(code: Path | None, start: Path | None) -> dict[str, Tensor]:
-    """Weights of a run of this module, or of a run of codec.train.code with Moonshine's ear before it.
+    """Weights of a run of this module or of a file of weights, or of a run of codec.train.code with Moonshine's ear before it.
 
     Raises:
-        ClariError: there is no such run.
+        ClariError: there is no such run or file.
     """
     from codec.pretrained.moonshine import load_ear
 
+    if start is not None and start.suffix == ".safetensors":
+        codec, phone_encoder = load_codec(start)[0], load_phone_encoder(start)
+        parts = {"sender": codec.sender, "code.decoder": codec.decoder, "code.encoder": phone_encoder}
+        return {f"{prefix}.{name}": value for prefix, part in parts.items() for name, value in part.state_dict().items()}
     source = start or code
     if source is None or not (source / "checkpoint.pt").is_file():
         raise ClariError(f"{source}: no training run to begin with; give --code, the run of codec.train.code, or --start")
@@ -171,7 +176,7 @@ def parse_share(text: str) -> tuple[Path, float]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.train.ear", description="Learn to hear into the code.")
     parser.add_argument("--code", type=Path, help="run of codec.train.code to begin with")
-    parser.add_argument("--start", type=Path, help="instead: a run of this module")
+    parser.add_argument("--start", type=Path, help="instead: a run of this module, or a file of weights")
     parser.add_argument(
         "--corpus", type=parse_share, action="append", required=True, help="FOLDER[:SHARE] of the crops; the first judges"
     )

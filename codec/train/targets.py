@@ -37,6 +37,8 @@ class Target(NamedTuple):
 
 def phone_weights(phones: np.ndarray) -> np.ndarray:
     """Weights [T] by which every phone counts alike however long it lasts: one over its length in frames."""
+    if not len(phones):
+        return np.zeros(0, np.float32)
     edges = np.concatenate(([0], np.flatnonzero(np.diff(phones)) + 1, [len(phones)]))
     lengths = np.diff(edges)
     return np.repeat(1 / np.minimum(lengths, MOST_COUNTED_FRAMES), lengths).astype(np.float32)

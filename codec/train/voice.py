@@ -21,6 +21,7 @@ from codec.data.voice_batches import VoiceBatches
 from codec.data.voice_data import read_sentences, write_shards
 from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import Voice, VoiceConfig, load_voice
+from codec.network.weights import load_codec
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from stream.errors import ClariError, run_command
 
@@ -45,7 +46,11 @@ def loss_of(tone: Tensor, air: Tensor, tone_target: Tensor, air_target: Tensor) 
 def train(batches: VoiceBatches, settings: LoopSettings, out: Path, start: Path | None = None) -> Voice:
     """Train until the last step, from where `out` left off or from the voice in `start`; returns the averaged voice."""
     torch.manual_seed(settings.seed)
-    voice = Voice() if start is None else load_voice(start).train()
+    if start is None:
+        voice = Voice()
+    else:
+        voice = load_codec(start)[0].voice if start.suffix == ".safetensors" else load_voice(start)
+        voice.train().requires_grad_(True)
     shape = {"rows": batches.rows, "frames": batches.frames}
     loop = Loop(voice, settings, out, {"kind": "voice", "network": asdict(voice.config), **shape})
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(torch.device("cpu")))
@@ -74,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lessons", type=Path, help="folder of codec.data.voice_data (default: OUT-data)")
     parser.add_argument("--count", type=int, default=3000, help="sentences to be said for the lessons (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
-    parser.add_argument("--start", type=Path, help="checkpoint of a voice to begin with")
+    parser.add_argument("--start", type=Path, help="checkpoint of a voice, or file of weights, to begin with")
     parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=176, help="of 20 ms in a row (default: %(default)s)")
