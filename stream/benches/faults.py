@@ -97,10 +97,11 @@ def arrivals(fault: Fault, profile: Profile, count: int) -> list[tuple[float, in
 
 def outcome(fault: Fault, profile: Profile, delay_s: float, ceiling_s: float) -> Outcome:
     """Let it happen."""
-    framing, encoder, none = Framing(DECODER_ID), RulerEncoder().stream(), np.zeros(SAMPLES_PER_FRAME, np.float32)
+    framing, encoder = Framing(DECODER_ID), RulerEncoder().stream()
+    none = np.zeros(profile.frames * SAMPLES_PER_FRAME, np.float32)
     until_s = fault.ends_s + AFTER_S
     waiting = arrivals(fault, profile, int(until_s / profile.packet_s))
-    codes = [np.stack([encoder.encode(none) for _ in range(profile.frames)]) for _ in range(int(until_s / profile.packet_s))]
+    codes = [encoder.encode(none) for _ in range(int(until_s / profile.packet_s))]
     receiver = Receiver(RulerDecoder(), delay_s, framing, ceiling_s=ceiling_s)
     view = ReceiverView(receiver, LevelMeter(), "ruler", 0.0)
     heard: list[tuple[float, float]] = []

@@ -42,11 +42,8 @@ class Look:
 def voices(profile: Profile, count: int) -> list[bytes]:
     """Packets of a talk spurt without an end whose codes count frames."""
     encoder, framing = RulerEncoder().stream(), Framing(DECODER_ID)
-    none = np.zeros(1280, np.float32)
-    return [
-        framing.build(Voice(3, k % 1024, np.stack([encoder.encode(none) for _ in range(profile.frames)])), profile)
-        for k in range(count)
-    ]
+    none = np.zeros(1280 * profile.frames, np.float32)
+    return [framing.build(Voice(3, k % 1024, encoder.encode(none)), profile) for k in range(count)]
 
 
 def arrivals_of(profile: Profile, count: int, stalls: Sequence[tuple[float, float]], starts_s: float = 0.0) -> list[float]:
