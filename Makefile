@@ -54,6 +54,5 @@ $(TEST_ENV)/ready: pyproject.toml | check-python
 	$(TEST_ENV)/bin/pip install $(PIP_FLAGS) -e '.[dev]'
 	@$(TEST_ENV)/bin/pip install $(PIP_FLAGS) -e '.[pesq]' 2>/dev/null || \
 		echo "tests of PESQ will be skipped: its package does not build here (a C compiler and Python's headers build it)"
-	@$(TEST_ENV)/bin/pip install $(PIP_FLAGS) -e '.[moonshine]' 2>/dev/null || echo "tests of Moonshine will be skipped: it has no wheel for this machine"
 	@$(TEST_ENV)/bin/pip install $(PIP_FLAGS) -e '.[ray]' 2>/dev/null || echo "the test of a real Ray will be skipped: Ray has no wheel for this machine"
 	@touch $@

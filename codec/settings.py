@@ -44,4 +44,5 @@ def network_settings(path: Path | None) -> NetworkSettings:
 
 def settings_from(table: dict[str, Any]) -> NetworkSettings:
     """Settings from a table of known keys, whose lists become tuples."""
-    return NetworkSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return NetworkSettings(**known)

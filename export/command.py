@@ -130,7 +130,7 @@ def export_weights(weights: Path, name: str, out: Path) -> None:
         ClariError: the weights are missing or damaged, or the graphs disagree with the network.
         FileError: the folder cannot be written.
     """
-    from codec.network.codec import load_codec
+    from codec.network.weights import load_codec
 
     codec, trained = load_codec(weights)
     try:

@@ -97,7 +97,7 @@ def receiver_rows(snapshot: ReceiverSnapshot) -> list[tuple[str, RenderableType]
     refused = counted(snapshot.rejected_packets, "damaged") + counted(snapshot.late_packets, "late")
     refused += counted(snapshot.forged_packets, "forged") + counted(snapshot.replayed_packets, "replayed")
     share_style = "green" if snapshot.concealed_share < 0.02 else "yellow" if snapshot.concealed_share < 0.1 else "red"
-    delay = ", ".join(f"{name} {seconds:.2f}" for name, seconds in delays(snapshot))
+    delay = " ".join(f"{name} {seconds:.2f}" for name, seconds in delays(snapshot))
     rows: list[tuple[str, RenderableType]] = [
         ("level", meter(snapshot)),
         ("link", Text(quality(snapshot))),

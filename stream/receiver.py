@@ -58,8 +58,7 @@ class Receiver:
         self.framing = framing or Framing(decoder.meta.decoder_id)
         self.stats = ReceiverStats()
         self.history = PacketHistory(self.framing)
-        self._delay_s = delay_s
-        self._notify = notify
+        self._delay_s, self._notify = delay_s, notify
         self._deafness = Deafness(self.framing, decoder.meta.name)
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection

@@ -26,8 +26,9 @@ class VoiceBatches:
     What is drawn depends on the generator and on the shards alone.
     """
 
-    def __init__(self, folder: Path, rows: int, frames: int):
-        self.folder, self.rows, self.frames = folder, rows, frames
+    def __init__(self, folder: Path, rows: int, frames: int, ahead_frames: int):
+        """`ahead_frames`: how much later than what is said the envelopes are wanted."""
+        self.folder, self.rows, self.frames, self.ahead_frames = folder, rows, frames, ahead_frames
         self.shards: list[dict[str, np.ndarray]] = []
         self._known: set[str] = set()
         self.refresh()
@@ -40,7 +41,7 @@ class VoiceBatches:
         return sum(len(shard["phones"]) for shard in self.shards) / 50 / 3600
 
     def draw(self, rng: np.random.Generator) -> tuple[Said, Tensor, Tensor]:
-        """What is said, and the envelopes of tone and air [rows, 2 frames, KNOTS]."""
+        """What is said, and the envelopes of tone and air [rows, 2 frames, KNOTS], `ahead_frames` late."""
         rows = [self._row(rng) for _ in range(self.rows)]
         joined = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
         said = Said(*(joined[name] for name in Said._fields))
@@ -48,11 +49,11 @@ class VoiceBatches:
 
     def _row(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         shard = self.shards[int(rng.integers(len(self.shards)))]
-        start = int(rng.integers(len(shard["phones"]) - self.frames))
+        start = int(rng.integers(self.ahead_frames, len(shard["phones"]) - self.frames))
         row = {}
         for name in FIELDS:
-            rate = FRAME_HOPS if name in ("tone", "air") else 1
-            row[name] = shard[name][rate * start : rate * (start + self.frames)]
+            rate, first = (FRAME_HOPS, start - self.ahead_frames) if name in ("tone", "air") else (1, start)
+            row[name] = shard[name][rate * first : rate * (first + self.frames)]
         mistaken = rng.random() < MISTAKEN
         phones, stress, voicing = row["phones"].astype(int), row["stress"].astype(int), row["voicing"].astype(np.float32)
         if mistaken:

@@ -66,8 +66,8 @@ class Oracle:
     def scores(self, values: Tensor) -> Scores:
         """What the decoder makes of values [1, T, 8], all of which arrive."""
         lost = torch.zeros(values.shape[:2])
-        scores, _ = self.codec.decoder(values, lost, self.codec.decoder.initial_state(1))
-        return scores
+        found: Scores = self.codec.decoder(values, lost, self.codec.decoder.initial_state(1))[0]
+        return found
 
     def values(self, samples: np.ndarray, rounded: bool) -> Tensor:
         """Values [1, T, 8] of a recording as it is, with room for the delay behind it."""

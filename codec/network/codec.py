@@ -22,13 +22,17 @@ from codec.network.voice import Said, Voice
 from codec.settings import NetworkSettings
 from stream.frame import SAMPLES_PER_FRAME
 
+# Of an octave: 2 cents, which nobody hears. The phase of the pulses sums all pitches so far; without steps the last digits,
+# in which processors differ, would grow to audible differences between machines.
+PITCH_STEPS = 512
+
 
 def decide(scores: Scores) -> Said:
     """What the voice is to say: the likeliest phone and stress of each frame. A mixture of two phones would be a mumble."""
     return Said(
         F.one_hot(scores.phones.argmax(2), scores.phones.shape[2]).to(scores.pitch.dtype),
         F.one_hot(scores.stress.argmax(2), scores.stress.shape[2]).to(scores.pitch.dtype),
-        scores.pitch,
+        torch.round(scores.pitch * PITCH_STEPS) / PITCH_STEPS,
         torch.sigmoid(scores.voiced),
         scores.energy,
         scores.size,

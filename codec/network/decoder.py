@@ -11,7 +11,7 @@ from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.layers import Stack, State, Upsample, blocks
 from stream.frame import CODE_DIMENSIONS
 
-DELAY_FRAMES = 7  # of 20 ms: at code t the decoder says frames 4 t - 7 to 4 t - 4
+DELAY_FRAMES = 5  # of 20 ms: at code t the decoder says frames 4 t - 5 to 4 t - 2
 CONTINUOUS = 4  # pitch, voicing, energy, size
 
 

@@ -113,7 +113,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def initial_state(self, batch: int) -> State:
-        return tuple(layer.initial_state(batch) for layer in self.layers)
+        return tuple(layer.initial_state(batch) for layer in self.layers)  # type: ignore[operator]
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         return self.part(x, state, 0, len(self.layers))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.envelope import KNOTS, Envelope
 from codec.network.layers import CausalConv, Stack, State, Upsample, blocks
-from codec.network.synthesis import AIR_BIN_HZ, AIR_BINS, DELAY_SAMPLES, FRAME_HOPS, TONE_BIN_HZ, TONE_BINS, Synthesis
+from codec.network.synthesis import AIR_BIN_HZ, AIR_BINS, DELAY_SAMPLES, FRAME_HOPS, FRAME_SAMPLES, TONE_BIN_HZ, TONE_BINS, Synthesis
 
 NUMBERS = 3  # pitch, voicing, energy
 TYPICAL_AMPLITUDE = -7.5  # natural logarithm, what the network's zero means
@@ -44,12 +44,11 @@ class VoiceConfig:
     slow_blocks: int = 4  # at 50 Hz
     fast_kernel: int = 5  # steps of 10 ms
     fast_blocks: int = 2  # at 100 Hz
+    ahead_frames: int = 3  # of 20 ms that are heard before one is drawn: a sound begins to change well before the next one
 
 
 class Voice(nn.Module):
     """samples, state = voice(said, state): [B, 320 T] for T frames, late by `delay_samples`."""
-
-    delay_samples = DELAY_SAMPLES
 
     def __init__(self, config: VoiceConfig | None = None):
         super().__init__()
@@ -66,21 +65,30 @@ class Voice(nn.Module):
         self.air = Envelope(AIR_BINS, AIR_BIN_HZ)
         self.synthesis = Synthesis()
 
+    @property
+    def delay_samples(self) -> int:
+        """How much later than what is said its sound comes."""
+        return self.config.ahead_frames * FRAME_SAMPLES + DELAY_SAMPLES
+
     def initial_state(self, batch: int) -> State:
-        return self.body.initial_state(batch), self.synthesis.initial_state(batch)
+        waiting = self.head[1].weight.new_zeros(batch, self.config.ahead_frames, 2)  # pitch and size of frames not yet drawn
+        return self.body.initial_state(batch), waiting, self.synthesis.initial_state(batch)
 
     def envelopes(self, said: Said, state: State) -> tuple[Tensor, Tensor, State]:
-        """-> tone and air [B, 2 T, KNOTS] of the learned voice, and the state of the body (first part of the whole)."""
+        """-> tone and air [B, 2 T, KNOTS] of the learned voice, `ahead_frames` late, and the state of the body (first part of the whole)."""
         numbers = torch.stack([said.pitch - said.size, said.voicing, said.energy], dim=-1)
         hidden, state = self.body(torch.cat([said.phones, said.stress, numbers], dim=-1), state)
         found = TYPICAL_AMPLITUDE + AMPLITUDE_RANGE * self.head(hidden)
         return found[..., :KNOTS], found[..., KNOTS:], state
 
     def forward(self, said: Said, state: State) -> tuple[Tensor, State]:
-        body, synthesis = state
+        body, waiting, synthesis = state
+        assert isinstance(waiting, Tensor)
         tone, air, body = self.envelopes(said, body)
-        samples, synthesis = self.sound(said.pitch, said.size, tone, air, synthesis)
-        return samples, (body, synthesis)
+        both = torch.cat((waiting, torch.stack((said.pitch, said.size), dim=2)), dim=1)
+        pitch, size = both[:, : said.pitch.shape[1]].unbind(2)
+        samples, synthesis = self.sound(pitch, size, tone, air, synthesis)
+        return samples, (body, both[:, said.pitch.shape[1] :], synthesis)
 
     def sound(self, pitch: Tensor, size: Tensor, tone: Tensor, air: Tensor, state: State) -> tuple[Tensor, State]:
         """pitch, size [B, T], envelopes of the learned voice [B, 2 T, KNOTS] -> samples [B, 320 T] of a speaker of that size."""

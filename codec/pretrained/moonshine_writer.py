@@ -106,8 +106,12 @@ class MoonshineWriter(nn.Module):
         self.norm = nn.LayerNorm(WIDTH, bias=False)
         self.proj_out = nn.Linear(WIDTH, TOKENS, bias=False)
 
+    @property
+    def _writing(self) -> list[WriterLayer]:
+        return [layer for layer in self.layers if isinstance(layer, WriterLayer)]
+
     def _heard(self, heard: Tensor) -> list[Past]:
-        return [layer.encoder_attn.past(heard) for layer in self.layers]
+        return [layer.encoder_attn.past(heard) for layer in self._writing]
 
     def forward(self, tokens: Tensor, heard: Tensor) -> Tensor:
         x = self.embed_tokens(tokens)
@@ -118,8 +122,8 @@ class MoonshineWriter(nn.Module):
     @torch.no_grad()
     def places(self, tokens: Tensor, heard: Tensor) -> Tensor:
         """Where the token after each of `tokens` [B, L] is said in what is heard [B, T, 288]: [B, L, T], one in sum over T."""
-        x, following = self.embed_tokens(tokens), self.layers[FOLLOWING_LAYER]
-        for layer in self.layers[:FOLLOWING_LAYER]:
+        x, following = self.embed_tokens(tokens), self._writing[FOLLOWING_LAYER]
+        for layer in self._writing[:FOLLOWING_LAYER]:
             x, _ = layer(x, layer.encoder_attn.past(heard), None)
         return torch.as_tensor(following.looks(x, following.encoder_attn.past(heard))[:, FOLLOWING_HEADS].mean(1))
 

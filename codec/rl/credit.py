@@ -115,4 +115,5 @@ def spread(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
     counts = np.bincount(owner[owner >= 0], minlength=labels)
     result[..., owner >= 0] = (values / np.maximum(counts, 1))[..., owner[owner >= 0]]
     homeless = values[..., counts == 0].sum(-1, keepdims=True) / frames
-    return (result + homeless) * frames / labels
+    spread_out: np.ndarray = (result + homeless) * frames / labels
+    return spread_out

@@ -41,7 +41,8 @@ def mode(positions: Tensor) -> Tensor:
 def log_probability(positions: Tensor, codes: Tensor, temperature: float) -> Tensor:
     """Log-probability of the codes of each frame [..., T]: the sum over its dimensions."""
     table = log_probabilities(positions, temperature)
-    table = table.expand(*torch.broadcast_shapes(table.shape[:-1], codes.shape), CODE_LEVELS)
+    shape = torch.broadcast_shapes(table.shape[:-1], codes.shape)  # type: ignore[no-untyped-call]
+    table = table.expand(*shape, CODE_LEVELS)
     return table.gather(-1, codes.expand(table.shape[:-1]).unsqueeze(-1)).squeeze(-1).sum(-1)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from codec.data.voice_batches import VoiceBatches
 from codec.data.voice_data import read_sentences, write_shards
 from codec.network.synthesis import FRAME_HOPS
-from codec.network.voice import Voice
+from codec.network.voice import Voice, VoiceConfig, load_voice
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from stream.errors import ClariError, run_command
 
@@ -42,10 +42,10 @@ def loss_of(tone: Tensor, air: Tensor, tone_target: Tensor, air_target: Tensor) 
     return error[0], error[1]
 
 
-def train(batches: VoiceBatches, settings: LoopSettings, out: Path) -> Voice:
-    """Train until the last step, from where `out` left off; returns the averaged voice."""
+def train(batches: VoiceBatches, settings: LoopSettings, out: Path, start: Path | None = None) -> Voice:
+    """Train until the last step, from where `out` left off or from the voice in `start`; returns the averaged voice."""
     torch.manual_seed(settings.seed)
-    voice = Voice()
+    voice = Voice() if start is None else load_voice(start).train()
     shape = {"rows": batches.rows, "frames": batches.frames}
     loop = Loop(voice, settings, out, {"kind": "voice", "network": asdict(voice.config), **shape})
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(torch.device("cpu")))
@@ -74,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lessons", type=Path, help="folder of codec.data.voice_data (default: OUT-data)")
     parser.add_argument("--count", type=int, default=3000, help="sentences to be said for the lessons (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
+    parser.add_argument("--start", type=Path, help="checkpoint of a voice to begin with")
     parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
     parser.add_argument("--rows", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=176, help="of 20 ms in a row (default: %(default)s)")
@@ -89,7 +90,8 @@ def main(argv: list[str] | None = None) -> int:
             write_shards(read_sentences(args.sentences), lessons, args.count)
         if not any(lessons.glob("*.npz")):
             raise ClariError(f"there are no lessons in {lessons}; name a text file with --sentences")
-        train(VoiceBatches(lessons, args.rows, args.frames), LoopSettings(args.steps, args.rate), args.out)
+        batches = VoiceBatches(lessons, args.rows, args.frames, VoiceConfig().ahead_frames)
+        train(batches, LoopSettings(args.steps, args.rate), args.out, args.start)
         return 0
 
     return run_command("codec.train.voice", command)

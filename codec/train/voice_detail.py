@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from codec.data.voice_batches import VoiceBatches
 from codec.network.critic import Critic
 from codec.network.synthesis import FRAME_HOPS
-from codec.network.voice import Said, Voice, load_voice
+from codec.network.voice import Said, Voice, VoiceConfig, load_voice
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
 from codec.train.voice import WARM_UP_FRAMES, audible
 from stream.errors import run_command
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
 
     def command() -> int:
-        batches = VoiceBatches(args.lessons, args.rows, args.frames)
+        batches = VoiceBatches(args.lessons, args.rows, args.frames, VoiceConfig().ahead_frames)
         train(load_voice(args.voice / "checkpoint.pt"), batches, LoopSettings(args.steps, args.rate), args.out)
         return 0
 

@@ -184,9 +184,9 @@ def test_the_command_exports_a_weights_file(
             raise ModelError(f"{path} holds no clari weights; train first")
         return StandIn(), TRAINED
 
-    network = ModuleType("codec.network.codec")
+    network = ModuleType("codec.network.weights")
     network.load_codec = load  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "codec.network.codec", network)
+    monkeypatch.setitem(sys.modules, "codec.network.weights", network)
     where = ["--name", "small", "--out", str(tmp_path / "model")]
     assert command.main(["--weights", "mine.safetensors", *where]) == 0
     printed = capsys.readouterr().out

@@ -110,7 +110,7 @@ def test_an_empty_or_truncated_corpus_names_the_cure(samples: int | None, tmp_pa
 
 
 def test_missing_corpora_and_programs_name_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CorpusError, match=r"python -m codec\.corpus pack"):
+    with pytest.raises(CorpusError, match=r"python -m codec\.data\.corpus pack"):
         PackedCorpus(tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SynthesisError, match="apt-get install flite espeak-ng"):

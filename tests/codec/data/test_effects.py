@@ -34,6 +34,6 @@ def test_a_room_keeps_the_power_and_smears_the_sound() -> None:
 
 
 def test_who_adds_noise_to_speech_needs_no_torch() -> None:
-    code = "import sys, codec.effects, codec.data.noises, codec.evaluate.trials; print('torch' in sys.modules)"
+    code = "import sys, codec.data.effects, codec.data.noises, codec.evaluate.trials; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
