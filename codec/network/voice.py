@@ -71,7 +71,7 @@ class Voice(nn.Module):
         return self.config.ahead_frames * FRAME_SAMPLES + DELAY_SAMPLES
 
     def initial_state(self, batch: int) -> State:
-        waiting = self.head[1].weight.new_zeros(batch, self.config.ahead_frames, 2)  # pitch and size of frames not yet drawn
+        waiting = self.synthesis.noise.new_zeros(batch, self.config.ahead_frames, 2)  # pitch and size of frames not yet drawn
         return self.body.initial_state(batch), waiting, self.synthesis.initial_state(batch)
 
     def envelopes(self, said: Said, state: State) -> tuple[Tensor, Tensor, State]:
