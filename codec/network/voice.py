@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.envelope import KNOTS, Envelope
 from codec.network.layers import CausalConv, Stack, State, Upsample, blocks
-from codec.network.synthesis import AIR_BIN_HZ, AIR_BINS, DELAY_SAMPLES, FRAME_HOPS, FRAME_SAMPLES, TONE_BIN_HZ, TONE_BINS, Synthesis
+from codec.network.synthesis import (
+    AIR_BIN_HZ,
+    AIR_BINS,
+    DELAY_SAMPLES,
+    FRAME_HOPS,
+    FRAME_SAMPLES,
+    TONE_BIN_HZ,
+    TONE_BINS,
+    Synthesis,
+)
 
 NUMBERS = 3  # pitch, voicing, energy
 TYPICAL_AMPLITUDE = -7.5  # natural logarithm, what the network's zero means
