@@ -76,7 +76,7 @@ def test_pitch_comes_late_by_the_delay() -> None:
     pitch = torch.tensor(np.log2(hertz / PITCH_UNIT_HZ), dtype=torch.float32)[None]
     found = instant_hz(sound(pitch, only_first_harmonic(frames, 320), airs(frames)))[8000:-8000]
     due = 200 + slope * (np.arange(8000, 8000 + len(found)) + 1.0 - DELAY_SAMPLES) / SAMPLE_RATE_HZ
-    assert abs((found - due).mean() / slope * SAMPLE_RATE_HZ) < 4  # samples
+    assert abs((found - due).mean() / slope * SAMPLE_RATE_HZ) < 16  # samples; dispersion takes ten of them
 
 
 @pytest.mark.parametrize("part", ["tone", "air"])
