@@ -119,6 +119,7 @@ def play_packets(
         if stopped():
             return
         raise LinkError(explain(head, receiver.framing, bool(more)))
+    receiver.tells_refusals = False
     playback = Playback(receiver, sink, profile)
     size = receiver.framing.packet_bytes(profile)
     heard = _Beginning(head, read)

@@ -60,6 +60,7 @@ class Receiver:
         self.history = PacketHistory(self.framing)
         self._delay_s, self._notify = delay_s, notify
         self._deafness = Deafness(self.framing, decoder.meta.name)
+        self.tells_refusals = True  # while it listens; of a file that is read whole, who reads it says what was in it
         self.mailbox = Mailbox(self.framing.decoder_id, notify)
         self._protection = self.framing.protection
         self.ceiling_s, self._trace = ceiling_s, trace
@@ -102,7 +103,7 @@ class Receiver:
 
     def _refuse(self, fate: Fate, packet: bytes) -> None:
         self.history.refused(fate, packet)
-        if line := self._deafness.refused(packet, forged=fate is Fate.FORGED):
+        if (line := self._deafness.refused(packet, forged=fate is Fate.FORGED)) and self.tells_refusals:
             self._notify(line)
 
     def add(self, now_s: float, parsed: Parsed) -> None:
