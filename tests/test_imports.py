@@ -55,6 +55,17 @@ def test_arrows_point_one_way(package: str) -> None:
         assert tops & {*PACKAGES, "tests"} <= ALLOWED[package], path
 
 
+# Inside codec: each room may know those before it, and itself.
+ROOMS = ("network", "rl", "pretrained", "data", "train", "evaluate", "listening_test")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_the_rooms_of_the_codec_point_one_way(room: str) -> None:
+    later = {f"codec.{name}" for name in ROOMS[ROOMS.index(room) + 1 :]}
+    for path in (ROOT / "codec" / room).rglob("*.py"):
+        assert not {".".join(name.split(".")[:2]) for name in imported(path)} & later, path
+
+
 def channel_core() -> set[str]:
     """The simulator, the presets, packets under way, and every module of the package that these need."""
     core, new = set(), {"simulator", "presets", "transit"}

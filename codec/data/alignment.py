@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from codec.data.corpus import Entry, PackedCorpus
 from codec.data.frames import FRAMES_FILE, FrameFile
-from codec.data.phonemes import CLASS_OF, PAUSES, PHONE_CLASSES, SILENCE, STRESS_MARKS, VOWELS, marks_of, text_to_ids
+from codec.data.phonemes import PAUSES, STRESS_MARKS, marks_of, text_to_ids
 from codec.network.ear import FEATURES, SAMPLES_PER_EAR_FRAME, Ear
+from codec.network.phones import CLASS_OF, PHONE_CLASSES, SILENCE, VOWELS
 from stream.errors import ClariError, run_command
 from stream.frame import SAMPLES_PER_FRAME
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.data.phonemes import PHONE_RATE_HZ, SILENCE, frame_labels
+from codec.data.phonemes import frame_labels
+from codec.network.phones import PHONE_RATE_HZ, SILENCE
 from codec.pretrained.hibari import ENERGY_CHANNEL, FRAME_RATE_HZ, Spoken
 from stream.errors import ClariError
 

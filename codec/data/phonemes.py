@@ -1,7 +1,7 @@
-"""Phones: what is said, as a fixed list of sounds, and the way from text to it and to frames.
+"""The way from text to phones, and from a synthesiser's tokens to frames of them.
 
-The alphabet is misaki's as hibari (Apache-2.0) speaks it: one character per sound, diphthongs and affricates included, a
-stress mark before the stressed vowel. Punctuation and spaces are no sounds; where one takes long, it is silence.
+A token is a sound, a stress mark before the stressed vowel, a space or punctuation. Punctuation and spaces are no sounds; where one
+takes long, it is silence.
 """
 
 from __future__ import annotations
@@ -11,19 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from codec.network.phones import CLASS_OF, PHONE_RATE_HZ, SILENCE, VOWELS
 from codec.pretrained.hibari import STEP_S, vocabulary
 
-SILENCE = 0
-PHONES = ("", *"ənɹtɪsdliðækɛzmʌwpvhfbɔIAɑOuᵊŋɜʃɡjTɐWʧʊᵻʤθYʒ")  # class 0 is silence
-PHONE_CLASSES = len(PHONES)
-CLASS_OF = {phone: index for index, phone in enumerate(PHONES) if phone}
-VOWELS = frozenset("əɪiæɛʌɔIAɑOuᵊɜɐWʊᵻY")
 STRESS_MARKS = {"ˈ": 1, "ˌ": 2}  # primary, secondary; 0 is none
-STRESS_CLASSES = 1 + len(STRESS_MARKS)
 PAUSES = frozenset(';:,.!?—…"()“” ')  # tokens that are no sound
 SHORT_PAUSE_STEPS = 3  # a pause of at most 75 ms is no silence but the way from one sound to the next
-PHONE_RATE_HZ = 50  # of everything that tells the voice what to say
-PHONE_FRAMES_PER_CODE = 4
 
 
 @functools.cache

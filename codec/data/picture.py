@@ -9,7 +9,7 @@ import numpy as np
 
 from codec.data.corpus import PackedCorpus
 from codec.data.frames import FRAMES_FILE, PITCH_UNIT_HZ, FrameFile
-from codec.data.phonemes import PHONES
+from codec.network.phones import PHONES
 from stream.frame import SAMPLE_RATE_HZ
 
 SHORTEST_FRAMES, LONGEST_FRAMES = 150, 350

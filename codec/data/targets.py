@@ -20,8 +20,8 @@ import torch
 from codec.data.alignment import forced_path, level_gain, load_classifier, log_probabilities, transcript_tokens, utterance_features
 from codec.data.corpus import Entry, PackedCorpus
 from codec.data.frames import FRAMES_FILE, QUIET_ENERGY, Frames, at_phone_rate, continuous_pitch, write_frames
-from codec.data.phonemes import SILENCE
 from codec.data.pitch import track_pitch
+from codec.network.phones import SILENCE
 from stream.errors import ClariError, run_command
 
 PITCH_RATE_HZ = 100

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.data.phonemes import PHONE_CLASSES, PHONES, STRESS_CLASSES
 from codec.data.voice_data import FIELDS, read_shards
+from codec.network.phones import PHONE_CLASSES, PHONES, STRESS_CLASSES
 from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import Said
 

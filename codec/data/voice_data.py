@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from codec.data.phonemes import CLASS_OF, PAUSES, marks_of, text_to_ids
+from codec.data.phonemes import PAUSES, marks_of, text_to_ids
 from codec.data.voice_targets import Lesson, held, lesson
+from codec.network.phones import CLASS_OF
 from codec.network.synthesis import PITCH_UNIT_HZ
 from codec.pretrained.hibari import ENERGY_CHANNEL, PITCH_CHANNEL, PITCH_SCALE, Hibari, Spoken
 from codec.pretrained.hibari_decoder import HibariDecoder, load_decoder

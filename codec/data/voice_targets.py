@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codec.data.phonemes import PHONE_RATE_HZ, SILENCE, frame_labels
+from codec.data.phonemes import frame_labels
 from codec.network.envelope import knot_frequencies_hz
+from codec.network.phones import PHONE_RATE_HZ, SILENCE
 from codec.network.synthesis import (
     AIR_BIN_HZ,
     AIR_BINS,

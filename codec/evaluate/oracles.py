@@ -16,12 +16,12 @@ from torch import Tensor
 
 from codec.data.alignment import Tokens, forced_path, load_classifier, log_probabilities, transcript_tokens, utterance_features
 from codec.data.frames import Frames
-from codec.data.phonemes import PHONE_CLASSES, PHONE_FRAMES_PER_CODE, SILENCE, STRESS_CLASSES
 from codec.data.targets import frames_of
 from codec.evaluate.systems import BITS_PER_S, PhoneErrors, PhoneReader, System
 from codec.network.codec import Codec, decide
 from codec.network.decoder import DELAY_FRAMES, Scores
 from codec.network.ear import SAMPLES_PER_EAR_FRAME
+from codec.network.phones import PHONE_CLASSES, PHONE_FRAMES_PER_CODE, SILENCE, STRESS_CLASSES
 from codec.network.quantizer import LARGEST, quantize
 from codec.network.voice import Said
 from codec.network.weights import load_codec, load_phone_encoder

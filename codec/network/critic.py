@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.envelope import KNOTS
+from codec.network.phones import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import AMPLITUDE_RANGE, NUMBERS, TYPICAL_AMPLITUDE, Said
 

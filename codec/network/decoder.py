@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.layers import Stack, State, Upsample, blocks
+from codec.network.phones import PHONE_CLASSES, STRESS_CLASSES
 from stream.frame import CODE_DIMENSIONS
 
 DELAY_FRAMES = 5  # of 20 ms: at code t the decoder says frames 4 t - 5 to 4 t - 2

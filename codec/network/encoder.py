@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codec.data.phonemes import PHONE_CLASSES, PHONE_FRAMES_PER_CODE, STRESS_CLASSES
 from codec.network.ear import FEATURES
 from codec.network.layers import Downsample, Stack, State, blocks
+from codec.network.phones import PHONE_CLASSES, PHONE_FRAMES_PER_CODE, STRESS_CLASSES
 from codec.network.quantizer import bound
 from stream.frame import CODE_DIMENSIONS
 

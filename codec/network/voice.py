@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.envelope import KNOTS, Envelope
 from codec.network.layers import CausalConv, Stack, State, Upsample, blocks
+from codec.network.phones import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.synthesis import (
     AIR_BIN_HZ,
     AIR_BINS,

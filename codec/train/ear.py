@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from codec.data.corpus import PackedCorpus
 from codec.data.heard import Crop, Field, Recordings, plain_crop
 from codec.data.noises import Noises
-from codec.data.phonemes import PHONE_FRAMES_PER_CODE
+from codec.network.phones import PHONE_FRAMES_PER_CODE
 from codec.network.quantizer import quantize
 from codec.network.sender import Sender
 from codec.network.weights import load_codec, load_phone_encoder

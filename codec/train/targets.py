@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codec.data.frames import QUIET_ENERGY, Frames
-from codec.data.phonemes import CLASS_OF, SILENCE, VOWELS
 from codec.network.decoder import DELAY_FRAMES, Scores
+from codec.network.phones import CLASS_OF, SILENCE, VOWELS
 
 MOST_COUNTED_FRAMES = 12  # of one phone: longer ones weigh no more
 VOWEL_CLASSES = torch.tensor(sorted(CLASS_OF[phone] for phone in VOWELS))

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("hibari", reason="phones come from hibari's converter, of the extra train")
 from codec.data.alignment import Tokens, forced_path, transcript_tokens
-from codec.data.phonemes import PHONE_CLASSES, PHONES, SILENCE
 from codec.data.targets import energy_of
+from codec.network.phones import PHONE_CLASSES, PHONES, SILENCE
 from stream.errors import ClariError
 
 

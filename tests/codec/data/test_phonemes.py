@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hibari", reason="phones come from hibari's converter, of the extra train")
-from codec.data.phonemes import CLASS_OF, PHONE_CLASSES, PHONES, SILENCE, frame_labels, marks_of, step_labels, text_to_ids
+from codec.data.phonemes import frame_labels, marks_of, step_labels, text_to_ids
+from codec.network.phones import CLASS_OF, PHONE_CLASSES, PHONES, SILENCE
 
 
 def test_every_sound_of_plain_english_is_in_the_list() -> None:

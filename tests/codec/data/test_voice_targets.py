@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from codec.data.phonemes import PHONE_CLASSES, text_to_ids
+from codec.data.phonemes import text_to_ids
 from codec.data.voice_batches import misplaced, softened
 from codec.data.voice_data import rough_durations, set_aside
 from codec.data.voice_targets import Lesson, held, lesson, periodicity
 from codec.network.envelope import KNOTS
+from codec.network.phones import PHONE_CLASSES
 from codec.network.synthesis import DELAY_SAMPLES
 from codec.network.voice import Voice
 from codec.pretrained.hibari import Hibari, Spoken

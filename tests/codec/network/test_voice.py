@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codec.data.phonemes import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.layers import State, flatten_state, rebuild_state
+from codec.network.phones import PHONE_CLASSES, STRESS_CLASSES
 from codec.network.voice import Said, Voice, VoiceConfig, load_voice, save_voice
 
 torch.set_num_threads(1)
