@@ -19,7 +19,7 @@ import torch
 
 from codec.data.alignment import forced_path, level_gain, load_classifier, log_probabilities, transcript_tokens, utterance_features
 from codec.data.corpus import Entry, PackedCorpus
-from codec.data.frames import FRAMES_FILE, QUIET_ENERGY, Frames, at_phone_rate, continuous_pitch, write_frames
+from codec.data.frames import FRAMES_FILE, QUIET_ENERGY, Frames, at_phone_rate, continuous_pitch, with_room, write_frames
 from codec.data.pitch import track_pitch
 from codec.network.phones import SILENCE
 from stream.errors import ClariError, run_command
@@ -50,6 +50,7 @@ def frames_of(samples: np.ndarray, phones: np.ndarray, stress: np.ndarray) -> Fr
     pitch, voiced = continuous_pitch(pitch_hz)
     energy = energy_of(samples, count)
     energy[phones == SILENCE] = QUIET_ENERGY
+    phones, stress = with_room(phones, stress)
     return Frames(phones.astype(np.uint8), stress.astype(np.uint8), pitch, voiced, energy)
 
 

@@ -31,6 +31,7 @@ from stream.errors import run_command
 
 CROP_FRAMES = 384  # 7.68 s
 WARM_UP_FRAMES = 16  # at the beginning of a crop, before which the codes that belong to it are missing
+FEWEST_FRAMES = 20  # of an utterance
 HELD_BACK = 100  # utterances of each folder that only judge
 ROUGHENED_SHARE = 0.85
 
@@ -55,12 +56,13 @@ class Text:
 
     def __init__(self, folders: list[Path]):
         self.files = [FrameFile(folder / FRAMES_FILE) for folder in folders]
+        self.usable = [np.flatnonzero(file.lengths >= FEWEST_FRAMES) for file in self.files]
 
     def draw(self, rng: np.random.Generator, held_back: bool) -> tuple[Frames, float]:
         """One utterance, varied, and the size of who says it."""
-        file = self.files[int(rng.integers(len(self.files)))]
-        index = int(rng.integers(HELD_BACK)) if held_back else int(rng.integers(HELD_BACK, len(file)))
-        frames = file[index]
+        which = int(rng.integers(len(self.files)))
+        usable = self.usable[which]
+        frames = self.files[which][int(rng.choice(usable[:HELD_BACK] if held_back else usable[HELD_BACK:]))]
         if not held_back and rng.random() < ROUGHENED_SHARE:
             frames = roughened(frames, rng)
         return revoiced(frames, rng)
@@ -78,10 +80,14 @@ class Text:
         return batch_target(items, CROP_FRAMES)
 
 
-def train(text: Text, settings: NetworkSettings, loop_settings: LoopSettings, out: Path, rows: int) -> Code:
-    """Train until the last step, from where `out` left off; returns the averaged network."""
+def train(
+    text: Text, settings: NetworkSettings, loop_settings: LoopSettings, out: Path, rows: int, start: Path | None = None
+) -> Code:
+    """Train until the last step, from where `out` left off or from the run in `start`; returns the averaged network."""
     torch.manual_seed(loop_settings.seed)
     model = Code(settings)
+    if start is not None:
+        model.load_state_dict(torch.load(start / "checkpoint.pt", weights_only=True)["average"])
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_is_faster(torch.device("cpu")))
     loop = Loop(model, loop_settings, out, {"kind": "code", "network": asdict(settings), "rows": rows})
     judged = text.batch(np.random.default_rng(0), 2 * rows, held_back=True)
@@ -117,6 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--frames", type=Path, action="append", required=True, help="corpus folder with frames.npz; several may be given"
     )
+    parser.add_argument("--start", type=Path, help="run of this module to begin with")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--config", type=Path, help="TOML file with [network]")
     parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
@@ -128,7 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
 
     def command() -> int:
-        train(Text(args.frames), network_settings(args.config), LoopSettings(args.steps, args.rate), args.out, args.rows)
+        train(
+            Text(args.frames), network_settings(args.config), LoopSettings(args.steps, args.rate), args.out, args.rows, args.start
+        )
         return 0
 
     return run_command("codec.train.code", command)
