@@ -99,7 +99,7 @@ def test_damaged_packets_keep_their_places(profile: str) -> None:
     noisy = np.packbits(bits ^ (rng.random(len(bits)) < 0.012)).tobytes()
     size, framing = len(packets[0]), Framing(DECODER_ID)
     expected = [k for k in range(COUNT) if holds_packet(framing, noisy[k * size : (k + 1) * size])]
-    assert 3 < len(expected) < COUNT and heard(noisy, profile) == expected
+    assert 2 < len(expected) < COUNT and heard(noisy, profile) == expected
     assert len(list(cut(framing, PROFILES[profile], noisy, lambda: b""))) == COUNT  # each of the others counts as rejected
 
 
