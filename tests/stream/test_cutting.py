@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream import rx, tx
-from stream.audio import NullSink
 from stream.content import Control, Epoch, Voice
 from stream.control import identity_body
 from stream.cutting import cut, holds_packet
@@ -24,6 +23,7 @@ from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.ruler import DECODER_ID, RulerDecoder
 from stream.seal import Opener, Sealer
+from stream.sinks import NullSink
 from tests.conftest import speech_like
 
 PROTECTIONS = [Protection(), Protection(4, 1), Protection(repeat=2)]

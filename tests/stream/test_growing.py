@@ -11,9 +11,10 @@ import pytest
 import soundfile
 
 from stream import growing
-from stream.audio import FileSink, read_file
+from stream.audio import read_file
 from stream.benches.files import InThisProcess
 from stream.growing import GrowingWav
+from stream.sinks import FileSink
 from stream.wav_stream import header
 from tests.conftest import SAMPLE_RATE_HZ, speech_like
 
