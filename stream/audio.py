@@ -1,7 +1,7 @@
-"""Sources and sinks of samples: file, pipe, nowhere. Microphone and speaker are in devices.py, equal citizens.
+"""Sources of samples: file and pipe. The microphone is in microphone.py, an equal citizen; sinks are in sinks.py.
 
-A source yields mono float32 blocks at 16 kHz, whatever rate and channels it reads; a sink takes such blocks. `-` is
-stdin or stdout: WAV, or with `--raw` signed 16-bit little-endian samples at 16 kHz mono.
+A source yields mono float32 blocks at 16 kHz, whatever rate and channels it reads. `-` is stdin: WAV, or with `--raw` signed
+16-bit little-endian samples at 16 kHz mono.
 """
 
 from __future__ import annotations
@@ -16,27 +16,19 @@ from typing import BinaryIO, Protocol
 import numpy as np
 import soxr
 
-from stream.errors import FileError, UsageError
+from stream.errors import FileError
 from stream.foreign import ForeignFile
 from stream.formats import CONVERT, HEAD_BYTES, name_of
 from stream.frame import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Pcm
-from stream.growing import GrowingFlac, GrowingWav
 from stream.mixing import Mixer
-from stream.options import check_writable
-from stream.wav_stream import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, OtherCodecError, Readable, WavStream, header, to_int16
+from stream.wav_stream import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, OtherCodecError, Readable, WavStream
 
 BLOCK_S = 0.08
 LARGEST_SAMPLE = 1e6  # of a file with floats: full scale is 1
-LONGEST_UNKNOWN = 0xFFFFFFFF - 36  # what WAV writers put where a pipe's length is not known yet
 READS = "WAV, FLAC, MP3, Ogg, AIFF or another format of libsndfile"
 GIVE_A_FILE = "give a WAV, FLAC, MP3, Ogg or AIFF file"
 ADD_RAW = "if it is headerless, 16-bit mono samples at 16 kHz, add --raw"
 PIPE_CURE = "pipe WAV with plain samples, or raw samples with --raw; or give a file with --in FILE"
-
-
-def to_mono(block: Pcm) -> Pcm:
-    """Samples [N] or [N, channels] -> mean over channels [N]."""
-    return block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
 
 
 def from_int16(data: bytes) -> Pcm:
@@ -182,93 +174,3 @@ def _plain(blocks: Iterator[Pcm], rate_hz: int, what: str, warn: bool) -> Iterat
         print(f"{what}: {resample.not_finite} samples are not finite numbers and were sent as silence", file=sys.stderr)
     if mix.inverted and warn:
         print(f"{what}: its channels are in opposite phase; one was turned round, or the sum would be silence", file=sys.stderr)
-
-
-def check_output(path: str, force: bool) -> None:
-    """Refuse to overwrite a file unless told to, a suffix that no writer knows, and a folder that is not there.
-
-    Raises:
-        FileError, UsageError: see above.
-    """
-    if path == "-":
-        return
-    if Path(path).suffix.lower() not in (".wav", ".flac"):
-        raise UsageError(f"cannot write {path}: use the suffix .wav or .flac")
-    if Path(path).exists() and not force:
-        raise FileError(f"{path} exists; choose another --out or add --force")
-    check_writable(path)
-
-
-class FileSink:
-    """A WAV or FLAC file of 16-bit samples, whole at every moment. It appears with its first: nothing heard overwrites nothing."""
-
-    def __init__(self, path: str):
-        self._path = path
-        self._file: GrowingWav | GrowingFlac | None = None
-
-    def write(self, pcm: Pcm) -> None:
-        """Append samples [N] in -1..1.
-
-        Raises:
-            FileError: they cannot be written.
-        """
-        try:
-            if self._file is None:
-                self._file = (GrowingFlac if self._path.lower().endswith(".flac") else GrowingWav)(Path(self._path))
-            self._file.write(to_int16(pcm))
-        except OSError:
-            raise self._failure() from None
-
-    def close(self) -> None:
-        """Write the rest and the header.
-
-        Raises:
-            FileError: they cannot be written.
-        """
-        try:
-            if self._file is not None:
-                self._file.close()
-        except OSError:
-            raise self._failure() from None
-
-    def _failure(self) -> FileError:
-        return FileError(f"cannot write {self._path}; check permissions and free space")
-
-
-class PipeSink:
-    """stdout: a WAV stream of unknown length, or raw samples. Flushed block by block, since a reader waits for each."""
-
-    def __init__(self, raw: bool):
-        """Begin the stream.
-
-        Raises:
-            FileError: stdout is closed or a terminal.
-            OSError: it cannot be written.
-        """
-        if sys.stdout is None or sys.stdout.isatty():
-            raise FileError("samples are bytes, not text; redirect stdout into a file or a pipe")
-        self._pipe = sys.stdout.buffer
-        if not raw:
-            self._pipe.write(header(LONGEST_UNKNOWN))
-
-    def write(self, pcm: Pcm) -> None:
-        """Hand over samples [N] in -1..1.
-
-        Raises:
-            OSError: they cannot be written; BrokenPipeError: the reader has gone.
-        """
-        self._pipe.write(to_int16(pcm))
-        self._pipe.flush()
-
-    def close(self) -> None:
-        self._pipe.flush()
-
-
-class NullSink:
-    """Nowhere: for a receiver that only counts."""
-
-    def write(self, pcm: Pcm) -> None:
-        """Drop samples [N]."""
-
-    def close(self) -> None:
-        pass

@@ -128,9 +128,12 @@ class PacketCutter:
             return
         lost = self._advance(found - self._past)
         mended = self._mend(lost)
+        text = lost.replace(b"\r\n", b"\n")  # several packets in a row of which each has a line feed
         if mended is not None:
             self.found += 1
             yield mended
+        elif len(text) < len(lost) and len(text) % size == 0 and holds_packet(self._framing, text[:size]):
+            yield from (text[start : start + size] for start in range(0, len(text), size))
         elif 2 * len(lost) >= size:  # fewer bytes were inserted between two packets
             yield from (lost[start : start + size] for start in range(0, len(lost), size))
 
@@ -167,7 +170,10 @@ class PacketCutter:
 
 def _without(piece: bytes, surplus: int) -> Iterator[bytes]:
     """A packet without what may have been inserted: a carriage return before each line feed, or any byte or two in a row."""
-    yield piece.replace(b"\r\n", b"\n")
+    text = piece.replace(b"\r\n", b"\n")
+    size = len(piece) - surplus
+    yield text[-size:]  # bytes of the packet before may be in front: what was inserted near its end was repaired there
+    yield text[:size]
     if surplus <= MOST_MENDED_BYTES:
         for place in range(len(piece) - surplus + 1):
             yield piece[:place] + piece[place + surplus :]

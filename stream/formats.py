@@ -29,9 +29,6 @@ READABLE = {
     b"Creative Voice": "VOC",
     b"ALawSoundFile": "WVE",
     b"Extended Instru": "XI",
-    b"\xf0\x7e": "SDS",
-    b"\x01\x04": "MPC2K",
-    b"\x64\xa3": "IRCAM",
 }
 READABLE_AT = {b"\x00\x00\x03\xe8\x00\x00\x00\x01": "MAT4", b"\x00\x00\x00\x00\x01\x00\x00\x00": "MAT4"}
 
@@ -60,7 +57,7 @@ FOREIGN = {
     b"OFR ": "OptimFROG",
     b"\x00\x00\x01\xba": "MPEG video",
     b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "gzip",
+    b"\x1f\x8b\x08": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -85,7 +82,7 @@ def name_of(head: bytes) -> tuple[str, bool] | None:
         return ("WAV", True) if kind == b"WAVE" or len(kind) < 4 else ("AVI" if kind == b"AVI " else "RIFF without sound", False)
     for table, readable in ((FOREIGN, False), (READABLE, True)):
         for magic, name in table.items():
-            if len(magic) > 2 and head.startswith(magic):
+            if head.startswith(magic):
                 return name, readable
     if head[4:8] in ATOMS and len(head) >= 8:
         return "MPEG-4 (m4a, mp4, mov, 3gp)", False

@@ -10,12 +10,12 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import soundfile
 
 from stream.frame import SAMPLE_RATE_HZ
-from stream.wav_stream import HEADER_BYTES, header
+from stream.wav_stream import header
 
 HEADER_EVERY_SAMPLES = SAMPLE_RATE_HZ  # a second; more often in the first one
 LARGEST_DATA_BYTES = 0xFFFFFFFF - 36  # more does not fit into a header: to its readers the file then lasts to its end
@@ -27,12 +27,9 @@ STREAM_HEADER_BYTES = 42
 class GrowingWav:
     """A WAV of 16 kHz mono 16-bit samples. A pipe with a name gets one of unknown length."""
 
-    def __init__(self, path: Path, mode: str = "wb"):
-        """Remember the file; it is opened with its first samples.
-
-        mode: `xb` refuses to overwrite.
-        """
-        self._path, self._mode = path, mode
+    def __init__(self, path: Path, new: bool = False):
+        """Remember the file; it is opened with its first samples. new: it must not exist then."""
+        self._path, self._new = path, new
         self._file: BinaryIO | None = None
         self._seekable = True
         self.written_samples = self._promised_samples = 0
@@ -44,12 +41,10 @@ class GrowingWav:
             OSError: they cannot be written.
         """
         if self._file is None:
-            self._file = self._path.open(self._mode, buffering=0)  # type: ignore[assignment]
-            assert self._file is not None
-            self._seekable = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-            data = header(len(data) if self._seekable else LARGEST_DATA_BYTES) + data
-            write_all(self._file, data)
-            self.written_samples = self._promised_samples = (len(data) - HEADER_BYTES) // 2
+            self._seekable = not self._path.exists() or self._path.is_file()
+            begin = header(len(data) if self._seekable else LARGEST_DATA_BYTES)
+            self._file = appear(self._path, begin + data, self._new)
+            self.written_samples = self._promised_samples = len(data) // 2
             return
         write_all(self._file, data)
         self.written_samples += len(data) // 2
@@ -111,8 +106,7 @@ class GrowingFlac:
         kept = kept[:TOTAL_SAMPLES_AT] + fields.to_bytes(8, "big") + kept[TOTAL_SAMPLES_AT + 8 :]
         more = self._bytes.take()
         if self._file is None:
-            self._file = self._path.open("wb", buffering=0)
-            write_all(self._file, kept + more[STREAM_HEADER_BYTES:])
+            self._file = appear(self._path, kept + more[STREAM_HEADER_BYTES:])
         else:
             write_all(self._file, more)
             if promised != self._promised_samples:
@@ -127,9 +121,11 @@ class GrowingFlac:
         """
         self._encoder.close()
         try:
+            more = self._bytes.take()
             if self._file is None:
-                self._file = self._path.open("wb", buffering=0)
-            write_all(self._file, self._bytes.take())
+                self._file = appear(self._path, more)
+            else:
+                write_all(self._file, more)
             self._begin_with(self._bytes.start)
         finally:
             if self._file is not None:
@@ -195,6 +191,33 @@ class _Spill(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def appear(path: Path, data: bytes, new: bool = False) -> BinaryIO:
+    """Open a file for writing that has its first bytes when it appears under its name: nobody finds it empty.
+
+    new: it must not exist.
+
+    Raises:
+        OSError: it cannot be written; FileExistsError.
+    """
+    path = Path(os.path.realpath(path))  # a link stays, and what it names is written
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    direct = path.exists() and (not path.is_file() or not os.access(path.parent, os.W_OK))  # a pipe; or only the file is ours
+    file = cast(BinaryIO, (path if direct else beside).open("wb", buffering=0))
+    try:
+        write_all(file, data)
+        if new and not direct:
+            os.link(beside, path)
+        elif not direct:
+            beside.replace(path)
+    except BaseException:
+        file.close()
+        raise
+    finally:
+        if not direct:
+            beside.unlink(missing_ok=True)
+    return file
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

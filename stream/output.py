@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stream.audio import FileSink, NullSink, PipeSink
 from stream.clock import Clock
 from stream.frame import SAMPLE_RATE_HZ, Pcm
 from stream.pace import Card, Paced
 from stream.receiver import PcmSink
+from stream.sinks import FileSink, NullSink, PipeSink
 from stream.speaker import UNDERRUN_CURE, Speaker
 
 

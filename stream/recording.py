@@ -75,7 +75,7 @@ class Recording:
         taken = 0
         while (path := self._folder / f"{stem}{f'-{taken}' if taken else ''}.wav").exists():
             taken += 1
-        self._file, self.path = GrowingWav(path, "xb"), path
+        self._file, self.path = GrowingWav(path, new=True), path
 
     def _shut(self) -> None:
         if self._file is not None:

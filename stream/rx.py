@@ -7,7 +7,6 @@ import contextlib
 import sys
 from collections.abc import Callable
 
-from stream.audio import check_output
 from stream.audio_options import add_device
 from stream.clock import Clock
 from stream.config import give_way, parse_options
@@ -40,6 +39,7 @@ from stream.receiver import Receiver, receive
 from stream.recording import Recording
 from stream.report import Face, Reporter, add_reporting, open_faces, open_monitor
 from stream.seal import TAG_BYTES, Opener
+from stream.sinks import check_output
 from stream.speaker import Speaker
 from stream.tone import tone
 from stream.trace import Trace

@@ -155,6 +155,8 @@ def transmit(args: argparse.Namespace) -> int:
         blocks = read_pipe(pipe, args.raw) if args.input == "-" else read_file(args.input, raw=args.raw)
         source = until_stopped(blocks, stop)
         first = next(source, None)  # an unreadable file is reported before a model is loaded or a link opened
+        if first is None and stop.requested:
+            raise KeyboardInterrupt  # before there was anything to tell
         if first is None:
             raise FileError(f"{'stdin' if args.input == '-' else args.input} holds no samples; record again")
         encoder = load_encoder(args.model)

@@ -24,7 +24,6 @@ from typing import BinaryIO
 import numpy as np
 
 from stream import audio, foreign_child
-from stream.audio import NullSink
 from stream.benches.mutants import mutate, packet_seeds, scratch_folder, sound_seeds
 from stream.config import without_settings
 from stream.errors import ClariError, FileError
@@ -35,6 +34,7 @@ from stream.playback import play_packets
 from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.ruler import DECODER_ID, RulerDecoder
+from stream.sinks import NullSink
 
 HELP = "damaged sound files and packet files: no traceback, no hang, nothing above five seconds"
 LONGEST_S = 5.0  # processor time

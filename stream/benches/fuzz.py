@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stream.audio import NullSink
 from stream.benches import hostile
 from stream.content import Content, Control, Epoch, Repair, Voice
 from stream.errors import ClariError, LinkError
@@ -34,6 +33,7 @@ from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.ruler import DECODER_ID, RulerDecoder
 from stream.seal import Opener, Sealer
+from stream.sinks import NullSink
 from stream.trace import Trace
 
 HELP = "hostile packets against parser, repair, seal, playout and receiver: nothing may raise or grow"

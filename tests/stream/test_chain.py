@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.audio import NullSink
 from stream.concealment import Fade, stretch
 from stream.engine import Decoder, Encoder
 from stream.errors import LinkError
@@ -21,6 +20,7 @@ from stream.playout_clock import LONGEST_DELAY_S
 from stream.profile import PROFILES, Profile
 from stream.receiver import Receiver
 from stream.sender import Sender, send
+from stream.sinks import NullSink
 from tests.conftest import speech_like
 
 STANDARD = PROFILES["standard"]

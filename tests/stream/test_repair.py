@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import rate
-from stream.audio import NullSink
 from stream.content import Repair, Voice
 from stream.engine import Decoder, Encoder
 from stream.errors import UsageError
@@ -24,6 +23,7 @@ from stream.protection import Protection
 from stream.receiver import Receiver
 from stream.repair import BlockBuilder, BlockRepair
 from stream.sender import Sender, send
+from stream.sinks import NullSink
 from tests.conftest import speech_like
 from tests.stream.test_chain import Memory
 

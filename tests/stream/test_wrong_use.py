@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from stream import demo, devices, rx, tx
-from stream.audio import FileSink
 from stream.errors import FileError
+from stream.sinks import FileSink
 from tests.conftest import SAMPLE_RATE_HZ, free_endpoint
 
 
