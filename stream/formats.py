@@ -104,7 +104,8 @@ def _mpeg_frame(head: bytes) -> tuple[str, bool] | None:
         rate, channels = head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
         return ("AAC", False) if rate < 13 and channels else None
     version, layer, rate, bits = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 4
-    return ("MP3", True) if version != 1 and layer and rate != 3 and 0 < bits < 15 else None
+    plain = head[3] & 3 == 0  # emphasis, which hardly any file has and most random bytes
+    return ("MP3", True) if version != 1 and layer and rate != 3 and 0 < bits < 15 and plain else None
 
 
 def _weak(head: bytes) -> tuple[str, bool] | None:

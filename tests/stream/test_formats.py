@@ -44,7 +44,8 @@ def test_every_format_that_the_library_reads_is_played_whole(tmp_path: Path, for
         assert len(heard) == pytest.approx(SAMPLE_RATE_HZ**2 / stored_hz, rel=0.09), subtype
         assert 0.01 < np.abs(heard).max() < 1.0, subtype
         if subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE") and stored_hz == SAMPLE_RATE_HZ:
-            assert np.allclose(heard, sound, atol=1e-3), subtype
+            whole_blocks = len(sound) - (60 if form == "SDS" else 0)  # libsndfile loses the end of its last block in writing
+            assert np.allclose(heard[:whole_blocks], sound[:whole_blocks], atol=1e-3), subtype
         # On stdin the same bytes give the same samples, or their name.
         try:
             piped = whole(read_pipe(io.BytesIO(path.read_bytes()), raw=False))
