@@ -85,7 +85,7 @@ def test_every_command_ends_in_order(tmp_path: Path, name: str, number: int) -> 
         else:  # it says nothing; a handler for SIGTERM is the first that it does (Python has one for Ctrl-C from the beginning)
             until(lambda: caught(process.pid, signal.SIGTERM))
         process.send_signal(number)
-        said = process.stderr.read().decode()
+        said = process.communicate(timeout=LONG_S)[1].decode()
         assert process.wait(timeout=LONG_S) in codes, said
         assert "Traceback" not in said and (not last or last in said.splitlines()[-1]), said
 
@@ -109,7 +109,7 @@ def test_commands_that_wait_for_stdin_end_in_order(tmp_path: Path, command: str,
         until(lambda: caught(process.pid, signal.SIGTERM))
         process.send_signal(number)
         assert process.stderr is not None
-        said = process.stderr.read().decode()
+        said = process.communicate(timeout=LONG_S)[1].decode()
         assert process.wait(timeout=LONG_S) in (0, 130) and "Traceback" not in said
 
 
