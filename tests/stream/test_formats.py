@@ -163,7 +163,7 @@ def test_a_length_that_no_header_has_is_refused() -> None:
 
 
 def spinning_header() -> bytes:
-    """A header in which the library turns round for ever; compressed, so that it is left to the library."""
+    """A header of the kind in which the library once turned round for ever; compressed, so that it is left to the library."""
     form = struct.pack("<HHIIHHHHHH", 0x31, 1, 8000, 1625, 65, 0, 2, 320, 0, 0)[:20]
     chunks = b"fmt " + struct.pack("<I", 20) + form + b"INFO" + struct.pack("<I", 32)
     chunks += b"LIST\xf8\xff\xff\xff" + bytes(8) + b"ltxt\xff\xff\xff\xff" + bytes(8) + b"data" + struct.pack("<I", 65) + bytes(65)
@@ -186,7 +186,7 @@ def test_a_library_that_spins_or_crashes_costs_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 1 and not (tmp_path / "air").exists()
 
 
-def test_the_header_that_made_the_library_spin(tmp_path: Path) -> None:
+def test_a_header_of_which_the_library_makes_nothing(tmp_path: Path) -> None:
     (tmp_path / "spin.wav").write_bytes(spinning_header())
     with pytest.raises(FileError, match="can be read, or is damaged"):
         ForeignFile(str(tmp_path / "spin.wav"), "cure")

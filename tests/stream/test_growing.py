@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,12 +58,13 @@ def test_a_file_is_readable_whenever_somebody_looks(tmp_path: Path, suffix: str)
     looking.start()
     sink = FileSink(str(path))
     pcm = speech_like(0.08)
-    for _ in range(600):
+    while len(seen) < 20 and looking.is_alive():  # it ends early where a look failed
         sink.write(pcm)
+        time.sleep(0)
     sink.close()
     ended.set()
     looking.join()
-    assert seen and seen == sorted(seen)
+    assert len(seen) >= 20 and seen == sorted(seen)
 
 
 def test_what_is_overwritten_is_whole_as_well(tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from stream import signals
 from stream.demo import CLIP
 from stream.errors import run_command
 from stream.link import ZmqLink
-from tests.conftest import free_endpoint
-from tests.stream.test_formats import spinning_header
+from tests.conftest import free_endpoint, speech_like
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -45,10 +44,10 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
-def started(argv: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def started(argv: list[str], how: str = "-m") -> Iterator[subprocess.Popen[bytes]]:
     """A command as a process, with pipes on all sides."""
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | options
-    process = subprocess.Popen([sys.executable, "-m", *argv], cwd=ROOT, **pipes)  # type: ignore[call-overload]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, how, *argv], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe)
     try:
         yield process
     finally:
@@ -115,8 +114,15 @@ def test_commands_that_wait_for_stdin_end_in_order(tmp_path: Path, command: str,
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: signal.Signals(number).name)
 def test_a_signal_ends_a_sender_whose_sound_library_spins(tmp_path: Path, number: int) -> None:
-    (tmp_path / "spin.wav").write_bytes(spinning_header())
-    with started(["stream.tx", "--in", str(tmp_path / "spin.wav"), "--out", str(tmp_path / "air")]) as process:
+    ignored = "import signal\nfor n in (1, 2, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass\n"
+    (tmp_path / "child.py").write_text(ignored)
+    soundfile.write(tmp_path / "voice.aiff", speech_like(1.0), 16_000)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom stream import foreign, tx\n"
+        "foreign.CHILD = Path(sys.argv[1])\nraise SystemExit(tx.main(sys.argv[2:]))"
+    )
+    options = ["--in", str(tmp_path / "voice.aiff"), "--out", str(tmp_path / "air")]
+    with started([code, str(tmp_path / "child.py"), *options], how="-c") as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         if not children.exists():
             pytest.skip("this kernel does not list children")
