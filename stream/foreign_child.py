@@ -30,6 +30,12 @@ def limit() -> None:
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_S)
 
 
+def unlimit() -> None:
+    """No step is under way: the process may take what time it likes."""
+    if LIMITED:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def read(path: str, out: BinaryIO) -> None:
     """Write the samples of a file to `out`.
 

@@ -112,6 +112,8 @@ class InThisProcess:
             foreign_child.read(path, out)
         except Exception:  # as in the process of its own
             raise FileError(f"{path} cannot be read; {cure}") from None
+        finally:
+            foreign_child.unlimit()  # what this process does afterwards is no step of the library
         first, _, self._data = out.getvalue().partition(b"\n")
         self.rate_hz, self._channels = map(int, first.split())
 

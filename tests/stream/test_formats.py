@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_every_format_that_the_library_reads_is_played_whole(tmp_path: Path, for
             assert named is not None or (form in HEADERLESS_NAMES and "--raw" in str(error))
         else:
             assert form in ("WAV", "WAVEX") and np.array_equal(piped, heard)
+
+
+def test_reading_in_this_process_leaves_no_timer_that_would_end_it(tmp_path: Path) -> None:
+    path = tmp_path / "voice.aiff"
+    soundfile.write(path, speech_like(0.5), SAMPLE_RATE_HZ)
+    assert len(InThisProcess(str(path), "cure")._data) > 4000
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
 FOREIGN = {
