@@ -83,6 +83,7 @@ def _sound(data: bytes, path: Path, tell: Callable[[bytes], None]) -> None:
     def library(name: str, cure: str) -> InThisProcess:
         tell(THEIRS)
         opened = InThisProcess(name, cure)
+        foreign_child.limit()
         tell(OURS)
         return opened
 
