@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a manifest of speech to stream/models/base: every stage that made the weights that ship.
+# From a manifest of speech to the graphs of `base`, stage by stage.
 #
 #   codec/recipe.sh --manifest data/speech.tsv --noise data/noise --rooms data/rir --sentences data/sentences.txt
 #   codec/recipe.sh ... --from 7 --to 8        # some stages only
