@@ -9,7 +9,6 @@ and graphs that disagree are not written.
 from __future__ import annotations
 
 import argparse
-import subprocess
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from codec.network.precision import round_to_shipped
+from codec.revision import git_revision
 from export.graphs import Codec, DecoderStep, EncoderStep, decoder_id
 from export.onnx_file import pack_weights, set_metadata, to_onnx
 from export.parity import Parity, ParityError, compare
@@ -40,17 +40,6 @@ def multiply_adds_per_s(codec: Codec) -> float:
         codes, _ = codec.encode(torch.zeros(1, EXAMPLE_FRAMES * SAMPLES_PER_FRAME), codec.encoder_state(1))
         codec.decode(codes, torch.zeros(1, EXAMPLE_FRAMES), codec.decoder_state(1))
     return float(counter.get_total_flops() / 2 * SAMPLE_RATE_HZ / (EXAMPLE_FRAMES * SAMPLES_PER_FRAME))
-
-
-def git_revision() -> str:
-    """The commit of the exporting code, `+` appended when it was edited since."""
-    try:
-        here = Path(__file__).parent
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def export(codec: Codec, name: str, trained: dict[str, str], out: Path) -> Parity:

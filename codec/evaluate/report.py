@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from codec.evaluate.summary import Comparison, Row, phone_error_percent
 from codec.evaluate.systems import ClariSystem, PhoneErrors
 from codec.network.health import DEAD_SHARE, CodeHealth
+from codec.revision import git_revision
 from stream.bootstrap import Interval
 from stream.tables import cell, markdown_table
 
@@ -62,15 +62,6 @@ def judge_columns(kinds: Sequence[str]) -> Columns:
         (f"{first}_own_wer_percent", "WER % vs own", 1, False),
         *((f"{kind}_wer_percent", f"WER % {kind}", 1, True) for kind in others),
     )
-
-
-def git_revision() -> str:
-    """The commit of this program, `+` appended when it was edited since; `unknown` outside a clone."""
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def command_line(arguments: Sequence[str]) -> str:

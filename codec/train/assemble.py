@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,17 +17,9 @@ from codec.network.codec import Codec
 from codec.network.encoder import PhoneEncoder
 from codec.network.voice import load_voice
 from codec.network.weights import save_codec
+from codec.revision import git_revision
 from codec.settings import settings_from
 from stream.errors import ClariError, run_command
-
-
-def git_revision() -> str:
-    """The commit of the training code, `+` appended when it was edited since."""
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
