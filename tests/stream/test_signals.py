@@ -83,6 +83,7 @@ def test_every_command_ends_in_order(tmp_path: Path, name: str, number: int) -> 
             assert ready in process.stderr.readline().decode()
         else:  # it says nothing; a handler for SIGTERM is the first that it does (Python has one for Ctrl-C from the beginning)
             until(lambda: caught(process.pid, signal.SIGTERM))
+            time.sleep(2.0)  # while it imports, Python may swallow what a handler raises
         process.send_signal(number)
         said = process.communicate(timeout=LONG_S)[1].decode()
         assert process.wait(timeout=LONG_S) in codes, said
@@ -106,6 +107,7 @@ def test_commands_that_wait_for_stdin_end_in_order(tmp_path: Path, command: str,
     }
     with started([command, "--in", "-", *options[command]]) as process:
         until(lambda: caught(process.pid, signal.SIGTERM))
+        time.sleep(2.0)
         process.send_signal(number)
         assert process.stderr is not None
         said = process.stderr.read().decode()  # with stdin open: its end would be another reason to end
