@@ -10,6 +10,7 @@ from channel.transit import Transit
 from stream.clock import Clock
 from stream.errors import FileError, LinkError
 from stream.link import ZmqLink
+from stream.signals import check
 
 LONGEST_POLL_S = 1.0
 TURN_POLL_S = 0.005  # between two directions, neither of which must wait for the other
@@ -21,6 +22,7 @@ def relay_sockets(lanes: Sequence[tuple[Transit, ZmqLink]], clock: Clock, idle_e
     longest_s = LONGEST_POLL_S if len(lanes) == 1 else TURN_POLL_S
     while True:
         for transit, source in lanes:
+            check()
             now_s = clock.now_s()
             if sum(lane.forward(now_s) for lane, _ in lanes):
                 active_s = now_s

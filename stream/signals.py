@@ -15,6 +15,7 @@ from types import FrameType
 Handler = Callable[[int, FrameType | None], object]
 
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+_interrupted = threading.Event()
 ENDING = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
 
 
@@ -46,11 +47,24 @@ def on_ending(handler: Handler) -> Callable[[], None]:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within this, every signal that ends a command raises KeyboardInterrupt."""
-    restore = on_ending(signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    restore = on_ending(interrupt)
     try:
         yield
     finally:
         restore()
+        _interrupted.clear()
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt again if its first one got lost: Python drops what is raised while a weak reference or a
+    destructor calls back. Loops that run for ever ask here at each turn."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def _is_terminal(number: int) -> bool:
