@@ -69,6 +69,7 @@ speak() {
 }
 
 finish() {
+    cp "$runs/phone-times.pt" codec/weights/phone-times.pt
     "$python" -m codec.train.assemble --ear "$runs/ear" --voice "$runs/voice" --out codec/weights/base.safetensors
     "$python" -m export.command --weights codec/weights/base.safetensors --name base --out stream/models/base
 }
@@ -83,7 +84,8 @@ stage 3 "speech by flite and espeak-ng" other_programs
 stage 4 "when phones are said" once "$runs/phone-times.pt" "$python" -m codec.data.alignment --spoken "$runs/spoken" --corpus "$runs/corpus" \
     --hours 3 --out "$runs/phone-times.pt" --threads "$threads"
 stage 5 "what is said in real speech" targets
-stage 6 "the code, from text alone" "$python" -m codec.train.code --frames "$runs/spoken" --config codec/base.toml --out "$runs/code" --threads "$threads"
+stage 6 "the code, from text alone" "$python" -m codec.train.code --frames "$runs/spoken" \
+    --frames "$runs/corpus" --config codec/base.toml --out "$runs/code" --threads "$threads"
 stage 7 "the voice" speak
 stage 8 "the ear" hear
 stage 9 "weights and graphs" finish

@@ -22,7 +22,6 @@ CURE = "install it: pip install 'clari[train]'"
 STEP_S = 0.025  # of durations
 FRAME_RATE_HZ = 80
 SAMPLE_RATE_HZ = 24_000
-TEXT_CHANNELS = 128
 PITCH_CHANNEL, ENERGY_CHANNEL = 128, 129  # of the decoder's 130 inputs
 PITCH_SCALE = 0.2  # the channel holds 0.2 ln(1 + Hz)
 LOWEST_PITCH_HZ = 40.0  # below it a frame is unvoiced

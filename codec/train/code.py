@@ -9,7 +9,6 @@ timing that people have.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from codec.network.quantizer import quantize
 from codec.settings import NetworkSettings, network_settings
 from codec.train.damage import random_flips, random_losses
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
+from codec.train.options import parse, training_parser
 from codec.train.targets import Target, batch_target, distance
 from stream.errors import run_command
 
@@ -119,20 +119,13 @@ def used_bits(codes: Tensor) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.train.code", description="Learn the code from text alone.")
+    parser = training_parser("code", "Learn the code from text alone.", 6000, 10, 1.5e-3)
     parser.add_argument(
         "--frames", type=Path, action="append", required=True, help="corpus folder with frames.npz; several may be given"
     )
     parser.add_argument("--start", type=Path, help="run of this module to begin with")
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--config", type=Path, help="TOML file with [network]")
-    parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=20, help="crops of 7.7 s per step (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    args = parse(parser, argv)
 
     def command() -> int:
         train(

@@ -9,7 +9,6 @@ weights and hears in blocks of 320, 640 and 960 ms.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from codec.settings import NetworkSettings, network_settings
 from codec.train.code import Code, used_bits
 from codec.train.damage import random_flips, random_losses
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
+from codec.train.options import parse, training_parser
 from codec.train.targets import Target, batch_target, distance
 from stream.errors import ClariError, run_command
 
@@ -174,7 +174,7 @@ def parse_share(text: str) -> tuple[Path, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.train.ear", description="Learn to hear into the code.")
+    parser = training_parser("ear", "Learn to hear into the code.", 3000, 8, 1e-3)
     parser.add_argument("--code", type=Path, help="run of codec.train.code to begin with")
     parser.add_argument("--start", type=Path, help="instead: a run of this module, or a file of weights")
     parser.add_argument(
@@ -182,15 +182,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--noise", type=Path, help="folder of noises")
     parser.add_argument("--rooms", type=Path, help="packed room responses")
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--config", type=Path, help="TOML file with [network]")
-    parser.add_argument("--steps", type=int, default=3000, help="(default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=12, help="crops of 7.7 s per step (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of the head (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    args = parse(parser, argv)
 
     def command() -> int:
         noises = Noises(args.noise, held_out=False) if args.noise else None

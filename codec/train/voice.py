@@ -8,7 +8,6 @@ the run's checkpoint at any time.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import Voice, VoiceConfig, load_voice
 from codec.network.weights import load_codec
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
+from codec.train.options import parse, training_parser
 from stream.errors import ClariError, run_command
 
 WARM_UP_FRAMES = 16  # at the start of a row, whose past the network does not know
@@ -74,20 +74,13 @@ def train(batches: VoiceBatches, settings: LoopSettings, out: Path, start: Path 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.train.voice", description="Distil hibari's decoder into the voice.")
+    parser = training_parser("voice", "Distil hibari's decoder into the voice.", 6000, 16, 1.5e-3)
     parser.add_argument("--sentences", type=Path, help="text file, one sentence a line: lessons that are missing are made")
     parser.add_argument("--lessons", type=Path, help="folder of codec.data.voice_data (default: OUT-data)")
     parser.add_argument("--count", type=int, default=3000, help="sentences to be said for the lessons (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--start", type=Path, help="checkpoint of a voice, or file of weights, to begin with")
-    parser.add_argument("--steps", type=int, default=6000, help="(default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=176, help="of 20 ms in a row (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="learning rate (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    args = parse(parser, argv)
 
     def command() -> int:
         lessons = args.lessons or args.out.with_name(args.out.name + "-data")

@@ -5,7 +5,6 @@ python -m codec.train.voice_detail --voice runs/voice-distilled --lessons runs/v
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from codec.network.critic import Critic
 from codec.network.synthesis import FRAME_HOPS
 from codec.network.voice import Said, Voice, VoiceConfig, load_voice
 from codec.train.loop import Loop, LoopSettings, Metrics, bfloat16_is_faster
+from codec.train.options import parse, training_parser
 from codec.train.voice import WARM_UP_FRAMES, audible
 from stream.errors import run_command
 
@@ -84,18 +84,11 @@ def train(voice: Voice, batches: VoiceBatches, settings: LoopSettings, out: Path
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m codec.train.voice_detail", description="Teach the voice detail with a critic.")
+    parser = training_parser("voice_detail", "Teach the voice detail with a critic.", 4000, 12, 5e-4)
     parser.add_argument("--voice", type=Path, required=True, help="run of codec.train.voice to begin with")
     parser.add_argument("--lessons", type=Path, required=True, help="folder of codec.data.voice_data")
-    parser.add_argument("--out", type=Path, required=True, help="run folder")
-    parser.add_argument("--steps", type=int, default=4000, help="(default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=12, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=144, help="of 20 ms in a row (default: %(default)s)")
-    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 is every core")
-    args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    args = parse(parser, argv)
 
     def command() -> int:
         batches = VoiceBatches(args.lessons, args.rows, args.frames, VoiceConfig().ahead_frames)
